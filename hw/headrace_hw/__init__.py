@@ -1,0 +1,1 @@
+"""headrace_hw: the accelerator in Amaranth, and its Verilog."""

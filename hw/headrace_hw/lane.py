@@ -1,0 +1,121 @@
+"""A lane: a weight stream in, finished accumulators out."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from headrace.config import Config
+
+from .activations import ActivationMemory
+from .buffer import Buffer
+from .decoder import Decoder
+from .mac import Mac
+from .shapes import (
+    ERROR_CODE_BITS,
+    INDEX_BITS,
+    SYMBOL,
+    TableWrite,
+    address_bits,
+    bank_write_layout,
+    code_layout,
+    operation_layout,
+    sums_layout,
+)
+from .taps import Taps
+
+
+class LayerParameters(wiring.Signature):
+    """What all lanes need of a layer's descriptor, stable while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "in_channels": Out(INDEX_BITS),
+                "taps": Out(INDEX_BITS),
+                "in_plane": Out(INDEX_BITS),
+                "words": Out(INDEX_BITS),
+                "slot_shift": Out(4),
+                "maximum": Out(1),
+            }
+        )
+
+
+class Lane(wiring.Component):
+    """Decoder, tap addresses, activation memory and MACs; one symbol and one word of P products per cycle.
+
+    `start` (a pulse) begins `rows` rows, numbered from output channel `first_channel` on; `done` is high when the last
+    has left. `error` stays high, with `error_code`, until reset. `stalled` is high in each cycle in which the lane has
+    work left and issues no products. While no layer runs, `read_address` is answered in `read_data` three cycles later.
+    Tables and activations survive a reset of the lane's state.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(64)),
+                "i_ended": In(1),
+                "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
+                "table": In(TableWrite()),
+                "code": In(code_layout(config)),
+                "layer": In(LayerParameters()),
+                "start": In(1),
+                "rows": In(INDEX_BITS),
+                "first_channel": In(INDEX_BITS),
+                "running": In(1),
+                "read_address": In(address_bits(config)),
+                "read_data": Out(data.ArrayLayout(unsigned(8), config.pixels)),
+                "o": Out(stream.Signature(sums_layout(config))),
+                "done": Out(1),
+                "stalled": Out(1),
+                "error": Out(1),
+                "error_code": Out(ERROR_CODE_BITS),
+            }
+        )
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        m.submodules.decoder = decoder = Decoder(self._config)
+        m.submodules.taps = taps = Taps(self._config)
+        m.submodules.mac = mac = Mac(self._config)
+        m.submodules.activations = activations = ActivationMemory(self._config)
+        connect(m, flipped(self.i), decoder.i)
+        m.submodules.symbols = symbols = Buffer(SYMBOL)
+        m.submodules.operations = operations = Buffer(operation_layout(self._config))
+        connect(m, decoder.o, symbols.i)
+        connect(m, symbols.o, taps.i)
+        connect(m, taps.o, operations.i)
+        connect(m, operations.o, mac.i)
+        connect(m, mac.o, flipped(self.o))
+        connect(m, flipped(self.i_write), activations.i_write)
+        connect(m, flipped(self.table), decoder.table)
+        connect(m, flipped(self.table), taps.table)
+        started = Signal()
+        with m.If(self.start):
+            m.d.sync += started.eq(1)
+        m.d.comb += [
+            decoder.i_ended.eq(self.i_ended),
+            decoder.enable.eq(self.running & started),
+            decoder.code.eq(self.code),
+            taps.in_channels.eq(self.layer.in_channels),
+            taps.taps.eq(self.layer.taps),
+            taps.in_plane.eq(self.layer.in_plane),
+            taps.start.eq(self.start),
+            taps.rows.eq(self.rows),
+            mac.words.eq(self.layer.words),
+            mac.slot_shift.eq(self.layer.slot_shift),
+            mac.maximum.eq(self.layer.maximum),
+            mac.start.eq(self.start),
+            mac.first_channel.eq(self.first_channel),
+            activations.address.eq(Mux(self.running, mac.address, self.read_address)),
+            activations.advance.eq(mac.advance),
+            mac.pixels.eq(activations.pixels),
+            self.read_data.eq(activations.pixels),
+            self.done.eq(started & ~taps.busy & ~mac.busy),
+            self.stalled.eq(started & ~self.done & ~mac.issue),
+            self.error.eq(taps.error),
+            self.error_code.eq(taps.error_code),
+        ]
+        return m

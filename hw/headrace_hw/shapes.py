@@ -1,0 +1,144 @@
+"""Payloads that the blocks of the datapath pass to each other."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from amaranth import signed, unsigned
+from amaranth.lib import data
+from amaranth.lib.wiring import Out, Signature
+
+from headrace import isa
+from headrace.config import Config
+
+INDEX_BITS = 16  # of tables, rows, channels: the widest that a descriptor can name
+ERROR_CODE_BITS = max(isa.ErrorCode).bit_length()
+
+
+class Table(IntEnum):
+    """Which table a beat belongs to, in the order in which they lie in memory."""
+
+    LANES = 0
+    CODE = 1
+    TAPS = 2
+    SYMBOLS = 3
+    CHANNELS = 4
+
+
+class TableWrite(Signature):
+    """One beat of a table, broadcast to whoever keeps that table. `index` counts the table's beats."""
+
+    def __init__(self) -> None:
+        super().__init__({"valid": Out(1), "table": Out(Table), "index": Out(INDEX_BITS), "data": Out(64)})
+
+
+def address_bits(config: Config) -> int:
+    """Width of a byte address of the activation memory."""
+    return (config.x_bytes - 1).bit_length()
+
+
+def pixel_bits(config: Config) -> int:
+    """Width of a pixel's number within a word."""
+    return (config.pixels - 1).bit_length()
+
+
+def code_layout(config: Config) -> data.StructLayout:
+    """The canonical code: what the length compare and the table index need."""
+    window = isa.MAX_CODE_LENGTH + 1
+    return data.StructLayout(
+        {
+            "limit": data.ArrayLayout(window, isa.MAX_CODE_LENGTH),
+            "base": data.ArrayLayout(index_bits(config), isa.MAX_CODE_LENGTH),
+            "escape_limit": window,
+        }
+    )
+
+
+def index_bits(config: Config) -> int:
+    """Width of a symbol table index."""
+    return (config.symbols - 1).bit_length()
+
+
+class Fault(IntEnum):
+    """What is wrong with a symbol."""
+
+    NONE = 0
+    BAD_SYMBOL = 1
+    UNDERRUN = 2
+
+
+SYMBOL = data.StructLayout(
+    {
+        "end": 1,
+        "value": signed(isa.VALUE_BITS),
+        "run": isa.LITERAL_RUN_BITS,
+        "target": isa.SLOT_BITS,
+        "source": isa.SLOT_BITS,
+        "differential": 1,
+        "fault": Fault,
+    }
+)
+
+
+def operation_layout(config: Config) -> data.StructLayout:
+    """One tap of one row: `value` times the words of pixels that start at `address`."""
+    return data.StructLayout(
+        {
+            "address": address_bits(config),
+            "value": signed(isa.VALUE_BITS),
+            "first": 1,
+            "last": 1,
+            "source": isa.SLOT_BITS,
+            "target": isa.SLOT_BITS,
+            "differential": 1,
+        }
+    )
+
+
+def sums_layout(config: Config) -> data.StructLayout:
+    """A word of finished accumulators of one output channel."""
+    return data.StructLayout(
+        {
+            "sums": data.ArrayLayout(signed(config.acc_bits), config.pixels),
+            "channel": INDEX_BITS,
+            "first": 1,
+            "last": 1,
+        }
+    )
+
+
+def pixels_layout(config: Config) -> data.StructLayout:
+    """A word of int8 results of one output channel."""
+    return data.StructLayout(
+        {
+            "pixels": data.ArrayLayout(signed(8), config.pixels),
+            "channel": INDEX_BITS,
+            "first": 1,
+            "last": 1,
+        }
+    )
+
+
+def masked_write_layout(config: Config) -> data.StructLayout:
+    """Up to P bytes to the activation memory: element n goes to `address` + n where mask bit n is set."""
+    return data.StructLayout(
+        {
+            "address": address_bits(config),
+            "data": data.ArrayLayout(unsigned(8), config.pixels),
+            "mask": config.pixels,
+        }
+    )
+
+
+def bank_write_layout(config: Config) -> data.StructLayout:
+    """The same, rotated to byte columns and split over the banks of even and odd words."""
+    bank_bits = address_bits(config) - pixel_bits(config) - 1
+    return data.StructLayout(
+        {
+            "even_address": bank_bits,
+            "odd_address": bank_bits,
+            "data": 8 * config.pixels,
+            "even_mask": config.pixels,
+            "odd_mask": config.pixels,
+        }
+    )

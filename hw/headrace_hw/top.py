@@ -1,0 +1,164 @@
+"""The accelerator: one AXI4 master, one AXI4-Lite slave, one interrupt."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from headrace import isa
+from headrace.config import Config
+from headrace.registers import ADDRESS_BITS
+
+from .activations import WriteAligner
+from .axi import AXI4ReadSignature, AXI4WriteSignature, AXILiteSignature
+from .buffer import Buffer
+from .csr import Registers
+from .lanes import Lanes
+from .layouts import layout
+from .reads import ReadSide
+from .requant import Requant
+from .sequencer import Sequencer
+from .shapes import Table, pixels_layout, sums_layout
+from .tables import TableLoader
+from .transfer import Loader, Storer
+from .writeback import WriteBack
+from .writer import BlockWriter
+
+
+class Top(wiring.Component):
+    """Everything together; docs/hardware.md says what it does, `headrace.session` drives it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "axi_read": Out(AXI4ReadSignature()),
+                "axi_write": Out(AXI4WriteSignature()),
+                "csr": In(AXILiteSignature(ADDRESS_BITS)),
+                "irq": Out(1),
+            }
+        )
+
+    def elaborate(self, _platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.registers = registers = Registers(config)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.reads = reads = ReadSide(config)
+        m.submodules.tables = tables = TableLoader()
+        m.submodules.lanes = lanes = Lanes(config)
+        m.submodules.requant = requant = Requant(config)
+        m.submodules.writeback = writeback = WriteBack(config)
+        m.submodules.sums = sums = Buffer(sums_layout(config))
+        m.submodules.pixels = pixels = Buffer(pixels_layout(config))
+        m.submodules.aligner = aligner = WriteAligner(config)
+        m.submodules.loader = loader = Loader(config)
+        m.submodules.storer = storer = Storer(config)
+        m.submodules.writer = writer = BlockWriter(config.burst_beats)
+        descriptor = sequencer.descriptor
+
+        # Registers and sequencer.
+        connect(m, flipped(self.csr), registers.bus)
+        connect(m, sequencer.o_profile, registers.i_profile)
+        m.d.comb += [
+            sequencer.start.eq(registers.start),
+            sequencer.abort.eq(registers.abort),
+            sequencer.program.eq(registers.program),
+            sequencer.data.eq(registers.data),
+            sequencer.watchdog.eq(registers.watchdog),
+            registers.busy.eq(sequencer.busy),
+            registers.finish.eq(sequencer.finish),
+            registers.fail.eq(sequencer.fail),
+            registers.error.eq(sequencer.error),
+            registers.cycles.eq(sequencer.cycles),
+            self.irq.eq(registers.irq),
+        ]
+
+        # Reads: descriptors to the sequencer, activations to the loader, tables, streams to the lanes.
+        connect(m, reads.axi, flipped(self.axi_read))
+        connect(m, sequencer.o_read, reads.i_block)
+        block_valid = reads.beat_valid & reads.beat_of_block
+        m.d.comb += [
+            sequencer.beat_valid.eq(reads.beat_valid),
+            sequencer.beat_data.eq(reads.beat_data),
+            sequencer.beat_error.eq(reads.beat_error),
+            sequencer.beat_of_block.eq(reads.beat_of_block),
+            sequencer.beat_lane.eq(reads.beat_lane),
+            sequencer.reader_idle.eq(reads.idle),
+            reads.clear.eq(sequencer.clear),
+            reads.block_ready.eq(~sequencer.loading | loader.i.ready),
+            loader.i.valid.eq(block_valid & sequencer.loading),
+            loader.i.payload.eq(reads.beat_data),
+            loader.start.eq(sequencer.load_start),
+            loader.x_address.eq(descriptor.x_address),
+            tables.start.eq(sequencer.table_start),
+            tables.i.valid.eq(block_valid & sequencer.tabling),
+            tables.i.payload.eq(reads.beat_data),
+            tables.lengths[Table.LANES].eq(2 * config.lanes),
+            tables.lengths[Table.CODE].eq(isa.MAX_CODE_LENGTH + 1),
+            tables.lengths[Table.TAPS].eq(descriptor.taps),
+            tables.lengths[Table.SYMBOLS].eq(descriptor.symbol_beats),
+            tables.lengths[Table.CHANNELS].eq(descriptor.out_channels),
+            sequencer.table_done.eq(tables.done),
+        ]
+        stream_entry = data.View(layout(isa.LANE_STREAM), tables.o.data)
+        m.d.comb += [
+            reads.i_stream.valid.eq(tables.o.valid & (tables.o.table == Table.LANES) & (tables.o.index < config.lanes)),
+            reads.i_stream.payload.lane.eq(tables.o.index),
+            reads.i_stream.payload.address.eq(stream_entry.address + registers.program),
+            reads.i_stream.payload.beats.eq(stream_entry.beats),
+        ]
+
+        # Lanes, and their results back to the activation memory; buffers keep `ready` from passing all the way through.
+        connect(m, tables.o, lanes.table)
+        connect(m, tables.o, requant.table)
+        connect(m, lanes.o, sums.i)
+        connect(m, sums.o, requant.i)
+        connect(m, requant.o, pixels.i)
+        connect(m, pixels.o, writeback.i)
+        connect(m, aligner.o, lanes.i_write)
+        for n in range(config.lanes):
+            connect(m, reads.lane[n], lanes.stream[n])
+            m.d.comb += [
+                sequencer.lane_error_code[n].eq(lanes.error_code[n]),
+                registers.stall[n].eq(lanes.stall[n]),
+            ]
+        waiting = sums.o.valid | pixels.o.valid
+        results_idle = ~(waiting | requant.busy | writeback.busy | aligner.busy)
+        m.d.comb += [
+            lanes.ended.eq(reads.ended),
+            lanes.start.eq(sequencer.layer_start),
+            lanes.running.eq(sequencer.running),
+            lanes.clear.eq(sequencer.clear),
+            lanes.count_start.eq(sequencer.start),
+            sequencer.lane_error.eq(lanes.error),
+            sequencer.stalled_lanes.eq(lanes.stalled_lanes),
+            sequencer.layer_idle.eq(lanes.done & ~reads.streaming & results_idle),
+            requant.clamp_low.eq(descriptor.clamp_low),
+            requant.clamp_high.eq(descriptor.clamp_high),
+            sequencer.load_busy.eq(loader.busy | aligner.busy),
+            aligner.i.valid.eq(loader.o.valid | writeback.o.valid),
+            aligner.i.payload.eq(Mux(loader.o.valid, loader.o.payload.as_value(), writeback.o.payload.as_value())),
+        ]
+        for name in ("in_channels", "taps", "in_plane", "words", "slot_shift", "maximum"):
+            m.d.comb += getattr(lanes.layer, name).eq(descriptor[name])
+        for name in writeback.geometry.signature.members:
+            m.d.comb += getattr(writeback.geometry, name).eq(descriptor[name])
+
+        # STORE.
+        connect(m, sequencer.o_write, writer.i)
+        connect(m, storer.o, writer.i_data)
+        connect(m, writer.axi, flipped(self.axi_write))
+        m.d.comb += [
+            storer.start.eq(sequencer.store_start),
+            storer.x_address.eq(descriptor.x_address),
+            storer.beats.eq(descriptor.beats),
+            storer.read_data.eq(lanes.read_data),
+            lanes.read_address.eq(storer.read_address),
+            sequencer.write_done.eq(writer.done),
+            sequencer.write_error.eq(writer.error),
+            # After an error, too, what is on its way to the activation memory gets there before another program starts.
+            sequencer.writes_idle.eq(writer.idle & ~loader.busy & results_idle),
+        ]
+        return m

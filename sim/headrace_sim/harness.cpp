@@ -1,0 +1,352 @@
+// One accelerator in Verilator and the memory it is connected to, as a C interface for ctypes (simulator.py).
+//
+// Memory: AXI4, 64 bits, in order. The first beat of a read burst comes `latency` cycles after its address at the
+// earliest, then one per cycle; the answer to a write burst comes `latency` cycles after its last beat. `stall` / 65536
+// is the probability that a channel pauses in a cycle, `bandwidth` / 256 the beats per cycle that reads and writes
+// share (0: no limit). Accesses outside of the memory get DECERR. The first breach of the protocol is kept as text and
+// ends `run`.
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vdut.h"
+#include "verilated.h"
+#ifdef HEADRACE_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+constexpr size_t kQueue = 16;        // bursts that the memory keeps
+constexpr uint32_t kLiteLimit = 1000;  // cycles that a register access may take
+enum Response : uint8_t { OKAY = 0, SLVERR = 2, DECERR = 3 };
+enum FaultKind : uint32_t { READ_ERROR = 1, WRITE_ERROR = 2, READ_SILENCE = 3, WRITE_SILENCE = 4 };
+
+struct Options {
+    uint64_t* memory;  // the caller's; outlives the bench
+    uint64_t memory_bytes, seed;
+    uint32_t base, latency, stall, bandwidth;
+};
+
+struct Statistics {
+    uint64_t cycles;
+    uint64_t read_bursts, read_beats;
+    uint64_t read_waits;    // cycles with a read under way and no beat there
+    uint64_t read_blocked;  // cycles with a beat that the device did not take
+    uint64_t write_bursts, write_beats;
+    uint64_t write_blocked;  // cycles with a beat that the memory did not take
+};
+
+struct Fault {
+    uint32_t kind, first, end;  // byte addresses first <= a < end
+};
+
+struct Burst {
+    uint32_t address, beats, done;
+    uint64_t ready;  // first cycle in which a beat, or the answer, may be there
+    uint8_t response;
+};
+
+struct Beat {
+    uint64_t data;
+    uint8_t strobes;
+    bool last;
+};
+
+// What a channel showed and its slave did not take yet.
+struct Held {
+    bool waiting = false;
+    uint64_t low = 0, high = 0;
+};
+
+class Bench {
+  public:
+    explicit Bench(const Options& options)
+        : options_(options), context_(new VerilatedContext),
+          random_(options.seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u) {
+#ifdef HEADRACE_TRACE
+        context_->traceEverOn(true);
+#endif
+        dut_.reset(new Vdut(context_.get()));
+        reset();
+    }
+
+    void reset() {
+        reads_.clear();
+        writes_.clear();
+        beats_.clear();
+        answers_.clear();
+        ar_ = aw_ = w_ = Held();
+        read_shown_ = answer_shown_ = false;
+        dut_->s_axi_awvalid = dut_->s_axi_wvalid = dut_->s_axi_arvalid = 0;
+        dut_->s_axi_bready = dut_->s_axi_rready = 0;
+        dut_->rst = 1;
+        for (int n = 0; n < 4; n++) cycle();
+        dut_->rst = 0;
+    }
+
+    void cycle() {
+        drive();
+        dut_->clk = 0;
+        dut_->eval();
+        dump(0);
+        if (!dut_->rst) sample();
+        dut_->clk = 1;
+        dut_->eval();
+        dump(5);
+        statistics.cycles++;
+    }
+
+    // Cycles until the interrupt, at most `limit`.
+    uint64_t run(uint64_t limit) {
+        uint64_t start = statistics.cycles;
+        while (!dut_->irq && statistics.cycles - start < limit && violation.empty()) cycle();
+        return statistics.cycles - start;
+    }
+
+    bool interrupt() const { return dut_->irq; }
+
+    bool read(uint32_t offset, uint32_t* value) {
+        dut_->s_axi_araddr = offset;
+        dut_->s_axi_arprot = 0;
+        dut_->s_axi_arvalid = 1;
+        dut_->s_axi_rready = 1;
+        bool good = false;
+        for (uint32_t n = 0; n < kLiteLimit && !good; n++) {
+            cycle();
+            if (lite_ar_) dut_->s_axi_arvalid = 0;
+            if (lite_r_) good = true;
+        }
+        dut_->s_axi_arvalid = dut_->s_axi_rready = 0;
+        *value = lite_data_;
+        return good && lite_response_ == OKAY;
+    }
+
+    bool write(uint32_t offset, uint32_t value) {
+        dut_->s_axi_awaddr = offset;
+        dut_->s_axi_awprot = 0;
+        dut_->s_axi_wdata = value;
+        dut_->s_axi_wstrb = 15;
+        dut_->s_axi_awvalid = dut_->s_axi_wvalid = dut_->s_axi_bready = 1;
+        bool good = false;
+        for (uint32_t n = 0; n < kLiteLimit && !good; n++) {
+            cycle();
+            if (lite_aw_) dut_->s_axi_awvalid = 0;
+            if (lite_w_) dut_->s_axi_wvalid = 0;
+            if (lite_b_) good = true;
+        }
+        dut_->s_axi_awvalid = dut_->s_axi_wvalid = dut_->s_axi_bready = 0;
+        return good && lite_response_ == OKAY;
+    }
+
+    bool trace(const char* path) {
+#ifdef HEADRACE_TRACE
+        if (trace_) trace_->close();
+        trace_.reset();
+        if (path == nullptr) return true;
+        trace_.reset(new VerilatedVcdC);
+        dut_->trace(trace_.get(), 99);
+        trace_->open(path);
+        return trace_->isOpen();
+#else
+        return path == nullptr;
+#endif
+    }
+
+    ~Bench() {
+        trace(nullptr);
+        dut_->final();
+    }
+
+    std::vector<Fault> faults;
+    Statistics statistics{};
+    std::string violation;
+
+  private:
+    // Inputs of this cycle; they depend on no output of it.
+    void drive() {
+        Vdut& dut = *dut_;
+        if (options_.bandwidth) budget_ = std::min<int64_t>(budget_ + options_.bandwidth, 16 * 256);
+        dut.m_axi_arready = reads_.size() < kQueue && !stalls();
+        dut.m_axi_awready = writes_.size() < kQueue && !stalls();
+        dut.m_axi_wready = beats_.size() < 256 && !stalls() && (!options_.bandwidth || budget_ >= 256);
+        if (!read_shown_) show_read();
+        if (!answer_shown_) show_answer();
+        dut.m_axi_rvalid = read_shown_;
+        dut.m_axi_bvalid = answer_shown_;
+    }
+
+    void show_read() {
+        if (reads_.empty() || reads_.front().ready > statistics.cycles || stalls() || !spend()) return;
+        const Burst& burst = reads_.front();
+        if (faulty(READ_SILENCE, burst.address)) return;
+        uint32_t address = burst.address + 8 * burst.done;
+        bool inside = holds(address);
+        read_shown_ = true;
+        dut_->m_axi_rdata = inside ? options_.memory[(address - options_.base) / 8] : 0xDEADBEEFDEADBEEFu;
+        dut_->m_axi_rresp = !inside ? DECERR : faulty(READ_ERROR, address) ? SLVERR : OKAY;
+        dut_->m_axi_rlast = burst.done + 1 == burst.beats;
+    }
+
+    void show_answer() {
+        if (answers_.empty() || answers_.front().ready > statistics.cycles || stalls()) return;
+        if (faulty(WRITE_SILENCE, answers_.front().address)) return;
+        answer_shown_ = true;
+        dut_->m_axi_bresp = answers_.front().response;
+    }
+
+    // What the coming clock edge transfers.
+    void sample() {
+        Vdut& dut = *dut_;
+        Statistics& count = statistics;
+        check("AR", ar_, dut.m_axi_arvalid, dut.m_axi_arready, dut.m_axi_araddr, dut.m_axi_arlen);
+        check("AW", aw_, dut.m_axi_awvalid, dut.m_axi_awready, dut.m_axi_awaddr, dut.m_axi_awlen);
+        check("W", w_, dut.m_axi_wvalid, dut.m_axi_wready, dut.m_axi_wdata, dut.m_axi_wstrb << 1 | dut.m_axi_wlast);
+        count.read_waits += !reads_.empty() && !read_shown_;
+        count.read_blocked += read_shown_ && !dut.m_axi_rready;
+        count.write_blocked += dut.m_axi_wvalid && !dut.m_axi_wready;
+        if (read_shown_ && dut.m_axi_rready) {
+            count.read_beats++;
+            read_shown_ = false;
+            if (++reads_.front().done == reads_.front().beats) reads_.pop_front();
+        }
+        if (dut.m_axi_arvalid && dut.m_axi_arready) {
+            count.read_bursts++;
+            check_burst("AR", dut.m_axi_araddr, dut.m_axi_arlen, dut.m_axi_arsize, dut.m_axi_arburst);
+            reads_.push_back({dut.m_axi_araddr, dut.m_axi_arlen + 1u, 0, count.cycles + options_.latency, OKAY});
+        }
+        if (answer_shown_ && dut.m_axi_bready) {
+            answer_shown_ = false;
+            answers_.pop_front();
+        }
+        if (dut.m_axi_awvalid && dut.m_axi_awready) {
+            count.write_bursts++;
+            check_burst("AW", dut.m_axi_awaddr, dut.m_axi_awlen, dut.m_axi_awsize, dut.m_axi_awburst);
+            writes_.push_back({dut.m_axi_awaddr, dut.m_axi_awlen + 1u, 0, 0, OKAY});
+        }
+        if (dut.m_axi_wvalid && dut.m_axi_wready) {
+            count.write_beats++;
+            if (options_.bandwidth) budget_ -= 256;
+            beats_.push_back({dut.m_axi_wdata, dut.m_axi_wstrb, dut.m_axi_wlast != 0});
+        }
+        while (!writes_.empty() && !beats_.empty()) store();
+        lite_ar_ = dut.s_axi_arvalid && dut.s_axi_arready;
+        lite_aw_ = dut.s_axi_awvalid && dut.s_axi_awready;
+        lite_w_ = dut.s_axi_wvalid && dut.s_axi_wready;
+        lite_r_ = dut.s_axi_rvalid && dut.s_axi_rready;
+        lite_b_ = dut.s_axi_bvalid && dut.s_axi_bready;
+        if (lite_r_) lite_data_ = dut.s_axi_rdata;
+        if (lite_r_ || lite_b_) lite_response_ = lite_r_ ? dut.s_axi_rresp : dut.s_axi_bresp;
+    }
+
+    void store() {
+        Burst& burst = writes_.front();
+        const Beat beat = beats_.front();
+        beats_.pop_front();
+        uint32_t address = burst.address + 8 * burst.done++;
+        if (beat.last != (burst.done == burst.beats)) breach("WLAST is not on the last beat of its burst");
+        if (!holds(address)) {
+            burst.response = DECERR;
+        } else if (faulty(WRITE_ERROR, address)) {
+            burst.response = std::max<uint8_t>(burst.response, SLVERR);
+        } else {
+            char* word = reinterpret_cast<char*>(&options_.memory[(address - options_.base) / 8]);
+            for (int n = 0; n < 8; n++)
+                if (beat.strobes >> n & 1) word[n] = static_cast<char>(beat.data >> 8 * n);
+        }
+        if (burst.done < burst.beats) return;
+        burst.ready = statistics.cycles + options_.latency;
+        answers_.push_back(burst);
+        writes_.pop_front();
+    }
+
+    bool holds(uint32_t address) const {
+        return address >= options_.base && address - options_.base + 8ull <= options_.memory_bytes;
+    }
+
+    bool faulty(uint32_t kind, uint32_t address) const {
+        for (const Fault& fault : faults)
+            if (fault.kind == kind && address >= fault.first && address < fault.end) return true;
+        return false;
+    }
+
+    bool spend() {
+        if (!options_.bandwidth) return true;
+        if (budget_ < 256) return false;
+        budget_ -= 256;
+        return true;
+    }
+
+    bool stalls() {
+        if (!options_.stall) return false;
+        random_ ^= random_ << 13;
+        random_ ^= random_ >> 7;
+        random_ ^= random_ << 17;
+        return (random_ >> 24 & 0xFFFF) < options_.stall;
+    }
+
+    void check(const char* channel, Held& held, bool valid, bool ready, uint64_t low, uint64_t high) {
+        if (held.waiting && !(valid && low == held.low && high == held.high))
+            breach(std::string(channel) + " changed while it waited");
+        held.waiting = valid && !ready;
+        held.low = low;
+        held.high = high;
+    }
+
+    void check_burst(const char* channel, uint32_t address, uint32_t length, uint32_t size, uint32_t kind) {
+        if (address % 8 || size != 3 || kind != 1)
+            breach(std::string(channel) + " is not an aligned incrementing burst of 64-bit beats");
+        if (address / 4096 != (address + 8 * length) / 4096)
+            breach(std::string(channel) + " crosses a 4 KiB boundary");
+    }
+
+    void breach(const std::string& text) {
+        if (violation.empty()) violation = "cycle " + std::to_string(statistics.cycles) + ": " + text;
+    }
+
+    void dump(uint32_t phase) {
+#ifdef HEADRACE_TRACE
+        if (trace_) trace_->dump(10 * statistics.cycles + phase);
+#else
+        (void)phase;
+#endif
+    }
+
+    const Options options_;
+    std::unique_ptr<VerilatedContext> context_;
+    std::unique_ptr<Vdut> dut_;
+#ifdef HEADRACE_TRACE
+    std::unique_ptr<VerilatedVcdC> trace_;
+#endif
+    std::deque<Burst> reads_, writes_, answers_;
+    std::deque<Beat> beats_;
+    Held ar_, aw_, w_;
+    bool read_shown_ = false, answer_shown_ = false;
+    bool lite_ar_ = false, lite_aw_ = false, lite_w_ = false, lite_r_ = false, lite_b_ = false;
+    uint32_t lite_data_ = 0, lite_response_ = 0;
+    int64_t budget_ = 0;  // in 1 / 256 beats
+    uint64_t random_;
+};
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+extern "C" {
+Bench* hr_create(const Options* options) { return new Bench(*options); }
+void hr_destroy(Bench* bench) { delete bench; }
+void hr_reset(Bench* bench) { bench->reset(); }
+int hr_read(Bench* bench, uint32_t offset, uint32_t* value) { return bench->read(offset, value); }
+int hr_write(Bench* bench, uint32_t offset, uint32_t value) { return bench->write(offset, value); }
+uint64_t hr_run(Bench* bench, uint64_t limit) { return bench->run(limit); }
+int hr_interrupt(Bench* bench) { return bench->interrupt(); }
+void hr_statistics(Bench* bench, Statistics* out) { *out = bench->statistics; }
+void hr_fault(Bench* bench, uint32_t kind, uint32_t first, uint32_t end) {
+    bench->faults.push_back({kind, first, end});
+}
+void hr_clear_faults(Bench* bench) { bench->faults.clear(); }
+const char* hr_violation(Bench* bench) { return bench->violation.c_str(); }
+int hr_trace(Bench* bench, const char* path) { return bench->trace(path); }
+}

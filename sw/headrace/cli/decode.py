@@ -1,0 +1,80 @@
+"""Weights back out of an image: what reports say of a stream is counted on its decoded form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..code import Code
+from ..device.layer import read_code
+from ..device.report import Fault
+from ..errors import FormatError, StreamError
+from ..image import Image, LayerInfo
+from ..isa import BEAT_BYTES, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH
+from ..stream_decode import MAX_WEIGHTS, decode_counted
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedLayer:
+    """A layer's code and weights."""
+
+    code: Code
+    weights: NDArray[np.int16]
+    """(M, K) in stored order: output channels lane by lane, positions tap-major."""
+    differential_rows: int
+    """Rows that are stored as differences from another."""
+    symbols: int
+    """Codewords in the streams."""
+    taps: int
+    """Multiplications per word, those of rows without taps included."""
+
+
+def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
+    """Decode a layer's streams, which its strips share. StreamError where they are not what the tables promise."""
+    lanes = image.config.lanes
+    fields = image.program[info.descriptor]
+    beats = np.frombuffer(image.blob, "<u8", fields["beats"], fields["address"])
+    ends = np.cumsum([lanes, lanes, MAX_CODE_LENGTH + 1, fields["taps"], fields["symbol_beats"]])
+    streams, rows, code_table, _, symbols, _ = np.split(beats, ends)
+    try:
+        code = read_code(code_table, symbols)
+    except Fault:
+        raise StreamError(f"layer {info.name}: its tables are those of no code") from None
+    counts = [LANE_ROWS.unpack(int(row))["rows"] for row in rows]
+    if sum(counts) != info.rows or info.rows * info.positions > MAX_WEIGHTS:
+        raise StreamError(f"layer {info.name}: {sum(counts)} rows of {info.positions} weights in its lanes")
+    parts = []
+    for stream, count in zip(streams, counts, strict=True):
+        place = LANE_STREAM.unpack(int(stream))
+        data = image.blob[place["address"] : place["address"] + place["beats"] * BEAT_BYTES]
+        parts.append(decode_counted(code, data, count, info.positions))
+    return DecodedLayer(
+        code,
+        np.concatenate([part.weights for part in parts]),
+        sum(part.differential_rows for part in parts),
+        sum(part.symbols for part in parts),
+        sum(part.taps for part in parts),
+    )
+
+
+def check_figures(image: Image, info: LayerInfo, decoded: DecodedLayer) -> None:
+    """FormatError where the header tells other figures of a layer than its descriptors and decoded streams."""
+    strips = image.program[info.descriptor : info.descriptor + info.strips]
+    beats, lanes = info.stream_bytes // BEAT_BYTES, image.config.lanes
+    nonzeros, size = int(np.count_nonzero(decoded.weights)), decoded.weights.size
+    pixels = int(np.prod(info.output_shape[1:], dtype=np.int64))
+    actual = {
+        "nonzeros": nonzeros,
+        "density": nonzeros / size if size else 0.0,
+        "symbols": decoded.symbols,
+        "entries": decoded.code.entries.size,
+        "taps": decoded.taps,
+        "macs": decoded.taps * pixels,
+        "words": sum(strip["words"] for strip in strips),
+        "bound_cycles": sum(max(s["beats"] + beats, -(-decoded.taps * s["words"] // lanes)) for s in strips),
+    }
+    for key, value in actual.items():
+        if getattr(info, key) != value:
+            raise FormatError(f"layer {info.name}: {key} is {value}, the header says {getattr(info, key)}")

@@ -1,0 +1,121 @@
+"""`headrace inspect`: what an artifact holds, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from ..artifact import Artifact
+from ..codecs.bounds import entropy
+from ..image import Image, LayerInfo
+from .decode import check_figures, decode_layer
+from .output import json_option, print_json, print_table
+
+CODING = "run-value Huffman"
+NOTES = (
+    "bound: cycles that no device stays below, computed and not measured: bytes read over one 64-bit port, or\n"
+    "multiplications over all lanes, whichever takes longer. Bits are those of the stream; tables are the code,\n"
+    "symbol, tap, lane and channel tables in memory. Entropy is that of the layer's weights one by one, zeros\n"
+    "included: no code that maps weights one by one needs fewer bits a weight."
+)
+
+
+@click.command(epilog="Example: headrace inspect lenet5.hrz")
+@click.argument("artifact", metavar="F.hrz", type=click.Path(path_type=Path))
+@json_option
+def inspect(artifact: Path, as_json: bool) -> None:
+    """Show shape, density, coding, bytes, bits per weight and the bound on cycles of each layer."""
+    loaded = Artifact.load(artifact)
+    values = figures(loaded, artifact.stat().st_size)
+    if as_json:
+        print_json(values)
+        return
+    layers = values["layers"]
+    print_table(
+        f"{values['network']} for config {values['config']}: {values['file_bytes']:,} bytes",
+        ("layer", "kind", "shape", "weights", "density", "MACs", "bound"),
+        [
+            (
+                layer["name"],
+                layer["kind"],
+                "x".join(map(str, layer["input_shape"])) + ">" + "x".join(map(str, layer["output_shape"])),
+                f"{layer['rows']} x {layer['positions']}",
+                f"{layer['density']:.4f}",
+                layer["macs"],
+                layer["bound_cycles"],
+            )
+            for layer in layers
+        ],
+    )
+    print_table(
+        f"coding: {CODING}",
+        ("layer", "entries", "stream B", "tables B", "bits/nonzero", "bits/weight", "entropy"),
+        [
+            (
+                layer["name"],
+                layer["coding"]["entries"],
+                layer["stream_bytes"],
+                layer["table_bytes"],
+                *(_bits(layer[key]) for key in ("bits_per_nonzero", "bits_per_weight", "entropy_bits_per_weight")),
+            )
+            for layer in layers
+        ],
+        NOTES,
+    )
+
+
+def _bits(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
+
+
+def figures(artifact: Artifact, file_bytes: int) -> dict[str, Any]:
+    """What `--json` prints."""
+    image = artifact.image
+    return {
+        "network": image.network,
+        "config": image.config.name,
+        "config_hash": f"{image.config_hash:08x}",
+        "file_bytes": file_bytes,
+        "blob_bytes": len(image.blob),
+        "input_shape": list(image.input_shape),
+        "input_scale": image.input_scale,
+        "output_shape": list(image.output_shape),
+        "output_scale": image.output_scale,
+        "meta": dict(artifact.meta),
+        "layers": [_layer(image, info) for info in image.layers],
+    }
+
+
+def _layer(image: Image, info: LayerInfo) -> dict[str, Any]:
+    decoded = decode_layer(image, info)
+    check_figures(image, info, decoded)
+    bits, size = 8 * info.stream_bytes, decoded.weights.size
+    return {
+        "name": info.name,
+        "kind": info.kind,
+        "input_shape": list(info.input_shape),
+        "output_shape": list(info.output_shape),
+        "rows": info.rows,
+        "positions": info.positions,
+        "nonzeros": info.nonzeros,
+        "density": info.density,
+        "distinct": int(np.unique(decoded.weights).size),
+        "coding": {
+            "name": CODING,
+            "entries": info.entries,
+            "longest_code": int(decoded.code.lengths.max(initial=0)),
+            "escape": bool(decoded.code.escape),
+            "rows_differential": decoded.differential_rows,
+            "symbols": info.symbols,
+        },
+        "stream_bytes": info.stream_bytes,
+        "table_bytes": info.table_bytes,
+        "bits_per_nonzero": bits / info.nonzeros if info.nonzeros else None,
+        "bits_per_weight": bits / size if size else None,
+        "entropy_bits_per_weight": entropy(decoded.weights),
+        "macs": info.macs,
+        "bound_cycles": info.bound_cycles,
+    }

@@ -1,0 +1,132 @@
+"""A layer's tables and streams, decoded from device memory into arrays, and kept for the next image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..code import Code
+from ..config import Config
+from ..errors import StreamError
+from ..isa import BEAT_BYTES, CHANNEL, CODE, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH, NOBODY, TAP, ErrorCode
+from ..stream import LaneError, Operations, lane_operations
+from .lanes import Layer, matrix
+from .report import Fault
+
+CACHED_LAYERS = 256
+
+Bytes = NDArray[np.uint8]
+Beats = NDArray[np.uint64]
+Fetch = Callable[[int, int], Bytes]
+
+
+class LayerReader:
+    """Reads layers through `fetch(address, nbytes)`, which raises Fault for addresses outside memory."""
+
+    def __init__(self, config: Config, fetch: Fetch) -> None:
+        self._config = config
+        self._fetch = fetch
+        self._cache: OrderedDict[bytes, Layer] = OrderedDict()
+
+    def read(self, fields: Mapping[str, int], program: int) -> Layer:
+        """The layer of a LAYER descriptor. Raises Fault; equal bytes give the layer decoded earlier."""
+        tables = self._fetch(program + fields["address"], fields["beats"] * BEAT_BYTES)
+        beats = tables.view("<u8")
+        streams = [
+            self._stream(lane, LANE_STREAM.unpack(int(beat)), program)
+            for lane, beat in enumerate(beats[: self._config.lanes])
+        ]
+        key = hashlib.blake2b(repr(sorted(fields.items())).encode(), digest_size=16)
+        for part in (tables, *streams):  # the tables say how long the streams are
+            key.update(part.tobytes())
+        layer = self._cache.get(key.digest())
+        if layer is None:
+            layer = self._cache[key.digest()] = self._decode(fields, beats, streams)
+            if len(self._cache) > CACHED_LAYERS:
+                self._cache.popitem(last=False)
+        return layer
+
+    def _stream(self, lane: int, fields: Mapping[str, int], program: int) -> Bytes:
+        if fields["beats"] == 0:  # the address of nothing is not looked at
+            return np.zeros(0, np.uint8)
+        if fields["address"] % BEAT_BYTES:
+            raise Fault(ErrorCode.BAD_DESCRIPTOR, lane)
+        return self._fetch(program + fields["address"], fields["beats"] * BEAT_BYTES)
+
+    def _decode(self, fields: Mapping[str, int], beats: Beats, streams: list[Bytes]) -> Layer:
+        """A stream that does not decode is reported before the signature, a table that makes no sense after it."""
+        intact = xor(beats, *(stream.view("<u8") for stream in streams)) == fields["signature"]
+        try:
+            layer = self._build(fields, beats, streams)
+        except Fault as fault:
+            if intact or fault.lane != NOBODY:
+                raise
+            raise Fault(ErrorCode.SIGNATURE) from None
+        if not intact:
+            raise Fault(ErrorCode.SIGNATURE)
+        return layer
+
+    def _build(self, fields: Mapping[str, int], beats: Beats, streams: list[Bytes]) -> Layer:
+        lanes, taps = self._config.lanes, fields["taps"]
+        ends = np.cumsum([lanes, lanes, MAX_CODE_LENGTH + 1, taps, fields["symbol_beats"]])
+        _, row_table, code_table, tap_table, symbol_table, channel_table = np.split(beats, ends)
+        code = read_code(code_table, symbol_table)
+        entries = [LANE_ROWS.unpack(int(beat)) for beat in row_table]
+        rows = tuple(entry["rows"] for entry in entries)
+        decoded = [
+            decode(lane, code, stream, rows[lane], taps * fields["in_channels"]) for lane, stream in enumerate(streams)
+        ]
+        used, place = np.unique(np.concatenate([lane.position for lane in decoded]), return_inverse=True)
+        cuts = np.cumsum([lane.position.size for lane in decoded])[:-1]
+        operations = tuple(
+            replace(lane, position=part) for lane, part in zip(decoded, np.split(place, cuts), strict=True)
+        )
+        tap, column = np.divmod(used, fields["in_channels"])
+        starts = np.array([TAP.unpack(int(beat))["x_address"] for beat in tap_table], np.int64)
+        channels = np.concatenate([entry["first_channel"] + np.arange(entry["rows"]) for entry in entries])
+        return Layer(
+            operations,
+            rows,
+            matrix(operations, rows, used.size),
+            (starts[tap] + column * fields["in_plane"]) % self._config.x_bytes,
+            channels,
+            *requantisation(channel_table, channels),
+        )
+
+
+def read_code(code_table: Beats, symbol_table: Beats) -> Code:
+    """The code of these tables; Fault BAD_SYMBOL where they are those of none."""
+    *lengths, escape = (CODE.unpack(int(beat))["limit"] for beat in code_table)
+    bases = [CODE.unpack(int(beat))["base"] for beat in code_table[:-1]]
+    try:
+        return Code.from_tables(lengths, bases, escape, symbol_table.view("<u4"))
+    except StreamError:
+        raise Fault(ErrorCode.BAD_SYMBOL) from None
+
+
+def decode(lane: int, code: Code, stream: Bytes, rows: int, positions: int) -> Operations:
+    """What a lane does for its rows of `positions`; Fault with the lane's number where the stream is bad."""
+    try:
+        return lane_operations(code, stream.tobytes(), rows, positions)
+    except LaneError as error:
+        raise Fault(error.code, lane) from None
+
+
+def requantisation(table: Beats, channels: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Bias, multiplier and shift of each of `channels`; Fault BAD_DESCRIPTOR where there is none, or a shift of 0."""
+    if channels.max(initial=-1) >= table.size:
+        raise Fault(ErrorCode.BAD_DESCRIPTOR)
+    entries = [CHANNEL.unpack(int(table[channel])) for channel in channels]
+    if any(entry["shift"] == 0 for entry in entries):
+        raise Fault(ErrorCode.BAD_DESCRIPTOR)
+    return tuple(np.array([entry[name] for entry in entries], np.int64) for name in ("bias", "multiplier", "shift"))
+
+
+def xor(*parts: Beats) -> int:
+    """XOR of all beats of all parts."""
+    return int(np.bitwise_xor.reduce(np.concatenate(parts)))

@@ -1,0 +1,31 @@
+"""Errors that a user can cause or meet. Each message is one line and says what to do where something can be done."""
+
+from __future__ import annotations
+
+
+class HeadraceError(Exception):
+    """Base of every error this project raises on purpose; the command line prints it as one line and exits with 1."""
+
+
+class ConfigError(HeadraceError):
+    """A hardware configuration is invalid, or does not match the artifact or the device."""
+
+
+class FormatError(HeadraceError):
+    """A file is truncated, corrupted, of another version, or not of the kind its name says."""
+
+
+class StreamError(HeadraceError):
+    """A weight stream does not decode to the matrix its header promises."""
+
+
+class CompileError(HeadraceError):
+    """A network cannot be placed on the given configuration."""
+
+
+class DataError(HeadraceError):
+    """A data set is missing, incomplete, or fails its checksum."""
+
+
+class DeviceError(HeadraceError):
+    """The device stopped with an error code, timed out, or is not the device the artifact was made for."""

@@ -1,0 +1,221 @@
+"""A compiled network: program, tables and streams as one position-independent blob, and how the host lays out data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import Config
+from .errors import ConfigError, FormatError
+from .header import kinds, plain, typed
+from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_STREAM, Opcode, table_beats
+from .placement import Placement
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """What reports say of one layer. Counts are of the whole layer, all its strips together."""
+
+    name: str
+    kind: str
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    rows: int
+    """Output channels."""
+    positions: int
+    """Weights of a row as the stream sees them, zeros and layout gaps included."""
+    nonzeros: int
+    """Nonzero weights."""
+    density: float
+    """nonzeros / (rows * positions)."""
+    taps: int
+    """Multiplications that the streams ask for, per word; rows that are stored as differences need fewer."""
+    macs: int
+    """taps * output pixels."""
+    symbols: int
+    """Codewords in the streams."""
+    entries: int
+    """Entries of the symbol table."""
+    stream_bytes: int
+    """Streams in memory, padded to beats; strips share them."""
+    table_bytes: int
+    """Tables in memory, of all strips."""
+    strips: int
+    """LAYER descriptors of this layer."""
+    descriptor: int
+    """Number of the first of them in the program."""
+    words: int
+    """Words of output pixels per row, summed over strips."""
+    bound_cycles: int
+    """No device of this configuration is faster: sum over strips of max(beats read, taps * words / lanes)."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a session loads onto a device.
+
+    `blob` goes to any address that is a multiple of 8 (register PROGRAM). The data region of `data_bytes` (register
+    DATA) holds the input at `input_offset` and, after a run, the output at `output_offset`. `input` and `output`
+    place the tensors' elements relative to those offsets. Real value = integer * scale.
+    """
+
+    config: Config
+    network: str
+    blob: bytes
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    input_scale: float
+    output_scale: float
+    input: Placement
+    output: Placement
+    input_offset: int
+    output_offset: int
+    layers: tuple[LayerInfo, ...]
+
+    @property
+    def config_hash(self) -> int:
+        """Identity of the configuration that the blob was compiled for."""
+        return self.config.hash
+
+    @property
+    def input_bytes(self) -> int:
+        return self.input.padded_size
+
+    @property
+    def output_bytes(self) -> int:
+        return self.output.padded_size
+
+    @property
+    def data_bytes(self) -> int:
+        return max(self.input_offset + self.input_bytes, self.output_offset + self.output_bytes)
+
+    def pack_input(self, x: NDArray[np.int8]) -> bytes:
+        """The `input_bytes` bytes at `input_offset` for x int8 of `input_shape`; ValueError for another."""
+        return self.input.pack(x)
+
+    def unpack_output(self, memory: bytes | bytearray | memoryview | NDArray[np.uint8]) -> NDArray[np.int8]:
+        """int8 of `output_shape` from the bytes at `output_offset`."""
+        return self.output.unpack(memory).reshape(self.output_shape)
+
+    @cached_property
+    def program(self) -> tuple[Mapping[str, int], ...]:
+        """The descriptors, END included, parsed once; FormatError where there is no END."""
+        return tuple(parse_program(self.blob))
+
+    def descriptors(self) -> list[dict[str, int]]:
+        """A copy of `program`, to change at will."""
+        return [dict(values) for values in self.program]
+
+    def to_header(self) -> dict[str, Any]:
+        """Everything but the blob, ready for JSON; `from_header` undoes it."""
+        header: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        del header["blob"]
+        header["config"] = plain(self.config)
+        header["config_hash"] = self.config_hash
+        header["input"], header["output"] = plain(self.input), plain(self.output)
+        header["input_shape"], header["output_shape"] = list(self.input_shape), list(self.output_shape)
+        header["layers"] = [plain(layer) for layer in self.layers]
+        header["blob_bytes"], header["data_bytes"] = len(self.blob), self.data_bytes
+        return header
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], blob: bytes) -> Image:
+        """The image of `to_header` and its blob. FormatError naming the field that is missing, unknown or wrong."""
+        own = kinds(cls)
+        del own["blob"]
+        extra = {"config_hash": "int", "blob_bytes": "int", "data_bytes": "int"}
+        values = typed("image", header, {**own, **extra})
+        try:
+            values["config"] = Config(**typed("config", values["config"], kinds(Config)))
+        except ConfigError as error:
+            raise FormatError(f"image: {error}") from None
+        for key in ("input", "output"):
+            place = typed(key, values[key], kinds(Placement))
+            if place["channels"] * place["plane"] > values["config"].x_bytes:
+                raise FormatError(f"image {key}: placement exceeds the {values['config'].x_bytes} bytes of the config")
+            try:
+                values[key] = Placement(**place)
+            except ValueError as error:
+                raise FormatError(f"image {key}: {error}") from None
+        values["layers"] = tuple(LayerInfo(**typed("layer", layer, kinds(LayerInfo))) for layer in values["layers"])
+        expected = {key: values.pop(key) for key in extra}
+        image = cls(blob=bytes(blob), **values)
+        actual = {"config_hash": image.config_hash, "blob_bytes": len(blob), "data_bytes": image.data_bytes}
+        for key, value in expected.items():
+            if actual[key] != value:
+                raise FormatError(f"image: {key} is {actual[key]}, the header says {value}")
+        image._check()
+        return image
+
+    def _check(self) -> None:
+        """FormatError where shapes, offsets or the program's addresses do not fit each other."""
+        for key in ("input", "output"):
+            place, shape = getattr(self, key), getattr(self, f"{key}_shape")
+            held = (place.channels, place.height, place.width)
+            if shape not in (held, held[:1] if held[1:] == (1, 1) else held):
+                raise FormatError(f"image: {key} shape {shape} does not match its placement {held}")
+            if place.base or getattr(self, f"{key}_offset") % BEAT_BYTES or getattr(self, f"{key}_offset") < 0:
+                raise FormatError(f"image: {key} does not start at a multiple of {BEAT_BYTES}")
+            if not (np.isfinite(getattr(self, f"{key}_scale")) and getattr(self, f"{key}_scale") > 0):
+                raise FormatError(f"image: {key}_scale is not a positive number")
+        if self.data_bytes > 1 << 32:
+            raise FormatError(f"image: a data region of {self.data_bytes} bytes is beyond 32-bit addresses")
+        for number, values in enumerate(self.program):
+            layer = values["opcode"] == Opcode.LAYER
+            end = values["address"] + values["beats"] * BEAT_BYTES
+            region = len(self.blob) if layer else self.data_bytes
+            if values["address"] % BEAT_BYTES or end > region:
+                raise FormatError(f"image: descriptor {number} leaves the image's {region} bytes")
+            if layer:
+                self._check_streams(number, values)
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        """FormatError for a layer without descriptors of its own, in order, or with other sizes than theirs."""
+        descriptors, free = self.program, 0
+        for info in self.layers:
+            own = descriptors[info.descriptor : info.descriptor + info.strips] if info.descriptor >= free else ()
+            if info.strips < 1 or len(own) != info.strips or any(d["opcode"] != Opcode.LAYER for d in own):
+                raise FormatError(f"image: layer {info.name} does not name its descriptors")
+            free = info.descriptor + info.strips
+            for d in own:
+                sizes = d["out_channels"], d["taps"] * d["in_channels"]
+                if sizes != (info.rows, info.positions):
+                    raise FormatError(f"image: layer {info.name} has {sizes[0]} x {sizes[1]} weights, not what it says")
+            beats = sum(stream["beats"] for stream in self._streams(own[0]))
+            tables = sum(d["beats"] for d in own)
+            if (beats * BEAT_BYTES, tables * BEAT_BYTES) != (info.stream_bytes, info.table_bytes):
+                raise FormatError(f"image: layer {info.name} has streams and tables of other sizes than it says")
+        if sum(info.stream_bytes + info.table_bytes for info in self.layers) > len(self.blob):
+            raise FormatError("image: layers share streams or tables")
+
+    def _streams(self, descriptor: Mapping[str, int]) -> list[dict[str, int]]:
+        """Where the streams of a LAYER descriptor lie, lane by lane."""
+        beats = np.frombuffer(self.blob, "<u8", self.config.lanes, descriptor["address"])
+        return [LANE_STREAM.unpack(int(beat)) for beat in beats]
+
+    def _check_streams(self, number: int, values: Mapping[str, int]) -> None:
+        lanes = self.config.lanes
+        if values["beats"] != table_beats(lanes, values["taps"], values["symbol_beats"], values["out_channels"]):
+            raise FormatError(f"image: descriptor {number}: tables are not those of {lanes} lanes")
+        for lane, stream in enumerate(self._streams(values)):
+            if stream["address"] % BEAT_BYTES or stream["address"] + stream["beats"] * BEAT_BYTES > len(self.blob):
+                raise FormatError(f"image: descriptor {number}: stream of lane {lane} leaves the blob")
+
+
+def parse_program(blob: bytes) -> Iterator[dict[str, int]]:
+    """The descriptors at the start of `blob` up to END and with it; FormatError where the blob ends before."""
+    for start in range(0, len(blob), DESCRIPTOR_BYTES):
+        record = blob[start : start + DESCRIPTOR_BYTES]
+        values = DESCRIPTOR.unpack(int.from_bytes(record, "little"))
+        if len(record) < DESCRIPTOR_BYTES or values["opcode"] not in set(Opcode):
+            break
+        yield values
+        if values["opcode"] == Opcode.END:
+            return
+    raise FormatError("image: the program has no END")

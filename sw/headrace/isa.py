@@ -1,0 +1,155 @@
+"""What host and device agree on: descriptors, tables, symbol entries, error codes. The RTL takes its layouts from here.
+
+All memory is little-endian 64-bit beats. A *program* is an array of 64-byte descriptors that ends with `END`.
+Addresses in descriptors and tables are byte offsets: of program data (tables, streams) from the PROGRAM register, of
+activations in DRAM from the DATA register; every offset is a multiple of 8.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from .fields import Field, Record
+
+ISA_VERSION = 1
+BEAT_BYTES = 8
+DESCRIPTOR_BYTES = 64
+MAX_CODE_LENGTH = 12
+RUN_BITS = 8  # zero run of a table entry
+VALUE_BITS = 9  # int8 weight, or the difference of two
+LITERAL_RUN_BITS = 12
+LITERAL_BITS = LITERAL_RUN_BITS + VALUE_BITS
+SLOT_BITS = 3
+SLOTS = 1 << SLOT_BITS
+SLOT_SHIFT_MAX = 15
+MULTIPLIER_BITS = 16
+SHIFT_BITS = 6
+BIAS_BITS = 24
+NO_ESCAPE = 1 << MAX_CODE_LENGTH
+NOBODY = 0xFF
+"""ERROR.lane where no lane is at fault."""
+
+
+class _Documented(IntEnum):
+    """Numbers with a sentence each, for the generated documentation."""
+
+    doc: str
+
+    def __new__(cls, value: int, doc: str = "") -> _Documented:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+
+class Opcode(_Documented):
+    END = 0, "Stop; raise `done`."
+    LOAD = 1, "`beats` beats from DRAM (`address` + DATA) into the activation memory at byte `x_address`."
+    STORE = 2, "`beats` beats from the activation memory at byte `x_address` to DRAM (`address` + DATA)."
+    LAYER = 3, "Load the tables at `address` + PROGRAM, then run every lane's rows."
+
+
+class ErrorCode(_Documented):
+    NONE = 0, "No error."
+    BAD_POINTER = 1, "PROGRAM or DATA is not a multiple of 8."
+    BAD_DESCRIPTOR = 2, "Unknown opcode, or a field that this configuration cannot hold."
+    AXI_READ = 3, "The memory answered a read with SLVERR or DECERR."
+    AXI_WRITE = 4, "The memory answered a write with SLVERR or DECERR."
+    BAD_SYMBOL = 5, "The stream holds bits that are no codeword."
+    BAD_POSITION = 6, "A zero run leads past the end of its row."
+    UNDERRUN = 7, "The stream ended before the lane's last row."
+    SIGNATURE = 8, "Tables and streams of a layer do not XOR to the descriptor's signature."
+    WATCHDOG = 9, "A descriptor took more cycles than the WATCHDOG register allows."
+    ABORTED = 10, "The host asked to stop (CONTROL.abort)."
+
+
+DESCRIPTOR = Record(
+    "descriptor",
+    (
+        Field("opcode", 8, "see Opcode"),
+        Field("layer", 8, "the host's number of the layer, repeated in error reports"),
+        Field("maximum", 1, "LAYER: lanes take the maximum of products in place of their sum (max pooling)"),
+        Field("split", 1, "LAYER: write even and odd rows and columns to four planes, for a consumer of stride 2"),
+        Field("reserved0", 14),
+        Field("beats", 32, "LOAD, STORE: beats to move. LAYER: beats of all tables together"),
+        Field("address", 32, "byte offset in DRAM; see Opcode"),
+        Field("x_address", 32, "LOAD, STORE: byte address in activation memory. LAYER: where output channel 0 starts"),
+        Field("in_channels", 16, "C: positions of one tap; a row has taps x C positions, tap-major"),
+        Field("taps", 16, "T: kernel positions"),
+        Field("in_plane", 16, "bytes from a channel's plane to the next"),
+        Field("words", 16, "words of P output pixels in a row"),
+        Field("out_channels", 16, "M: rows of all lanes together"),
+        Field("symbol_beats", 16, "beats of the symbol table, two entries each"),
+        Field("slot_shift", 8, "accumulator slot s starts at word s << slot_shift"),
+        Field("clamp_low", 8, "lower limit of an output; 0 is ReLU", signed=True),
+        Field("clamp_high", 8, "upper limit of an output", signed=True),
+        Field("reserved1", 8),
+        Field("pitch", 16, "computed pixels per output row (the input's row pitch)"),
+        Field("out_width", 16, "leading columns that are results; the rest are written as zero"),
+        Field("out_columns", 16, "columns that are written at all, at most `pitch`"),
+        Field("out_height", 16, "rows of results"),
+        Field("out_pitch", 16, "bytes from a written row to the next, within one plane"),
+        Field("out_plane", 16, "bytes from an output channel to the next, all its planes together"),
+        Field("row_phase", 16, "split: bytes from the plane of even rows to that of odd rows"),
+        Field("column_phase", 16, "split: bytes from the plane of even columns to that of odd columns"),
+        Field("reserved2", 64),
+        Field("signature", 64, "XOR of all beats of the layer's tables and streams"),
+    ),
+)
+assert DESCRIPTOR.width == 8 * DESCRIPTOR_BYTES
+
+# The tables of a layer, in this order, one record a beat (symbols: two): all lanes' streams, all lanes' rows, the code,
+# taps, symbols, channels.
+LANE_STREAM = Record("lane stream", (Field("address", 32, "byte offset from PROGRAM"), Field("beats", 32)))
+LANE_ROWS = Record(
+    "lane rows",
+    (Field("rows", 16), Field("first_channel", 16, "output channel of the first row"), Field("reserved", 32)),
+)
+CODE = Record(
+    "code",
+    (
+        Field("limit", 16, "first 12-bit window that no codeword of this length or shorter begins"),
+        Field("base", 16, "index of a codeword = its value + base, modulo 2**16"),
+        Field("reserved", 32),
+    ),
+)
+"""One for each length 1..MAX_CODE_LENGTH, then one whose limit is the escape codeword's first window (or NO_ESCAPE)."""
+TAP = Record(
+    "tap", (Field("x_address", 32, "byte address of the tap's first pixel in channel 0's plane"), Field("reserved", 32))
+)
+SYMBOL = Record(
+    "symbol",
+    (
+        Field("value", VALUE_BITS, "weight, or difference of weights", signed=True),
+        Field("run", RUN_BITS, "zeros before it"),
+        Field("end", 1, "end of row: the other bits are ROW"),
+        Field("reserved", 14),
+    ),
+)
+ROW = Record(
+    "row",
+    (
+        Field("target", SLOT_BITS, "slot that the next row accumulates into"),
+        Field("source", SLOT_BITS, "slot that the next row starts from"),
+        Field("differential", 1, "0: the next row starts from zero"),
+        Field("reserved", VALUE_BITS + RUN_BITS - 2 * SLOT_BITS - 1),
+    ),
+)
+"""What an end of row says of the row that follows it. A lane's first row starts from zero, into slot 0."""
+CHANNEL = Record(
+    "channel",
+    (
+        Field("bias", BIAS_BITS, "in accumulator units", signed=True),
+        Field("reserved0", 8),
+        Field("multiplier", MULTIPLIER_BITS),
+        Field("shift", SHIFT_BITS, "1..63"),
+        Field("reserved1", 10),
+    ),
+)
+LITERAL = Record("literal", (Field("value", VALUE_BITS, signed=True), Field("run", LITERAL_RUN_BITS)))
+"""Follows an escape codeword, most significant bit first: run, then value."""
+
+
+def table_beats(lanes: int, taps: int, symbol_beats: int, out_channels: int) -> int:
+    """Beats of a layer's tables."""
+    return 2 * lanes + MAX_CODE_LENGTH + 1 + taps + symbol_beats + out_channels

@@ -1,0 +1,185 @@
+"""A datapath that only keeps time: memory, loader, tables, lanes and writer as far as the sequencer sees them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from functools import reduce
+from operator import xor
+from typing import Any
+
+from headrace.config import Config
+from headrace.isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, ErrorCode, Opcode, table_beats
+from headrace_hw.sequencer import Sequencer
+from hw.axi_memory import word_at
+from hw.streams import pattern, plain, simulate
+
+CONFIG = Config("sequencer", lanes=3, pixels=4, x_words=64, acc_words=16, symbols=16, taps=8, channels=32)
+PROGRAM, DATA = 0x1000, 0x80_0000
+NOBODY = 255
+RUN_CYCLES = 12
+STREAM_BEATS = 5
+STALLED = 2
+
+Descriptor = dict[str, int]
+END: Descriptor = {"opcode": Opcode.END}
+
+
+def load(**fields: int) -> Descriptor:
+    return {"opcode": Opcode.LOAD, "layer": 7, "beats": 3, "address": 0x40, "x_address": 8} | fields
+
+
+def store(**fields: int) -> Descriptor:
+    return {"opcode": Opcode.STORE, "layer": 9, "beats": 2, "address": 0x80, "x_address": 16} | fields
+
+
+def layer(**fields: int) -> Descriptor:
+    """With the right number of beats and the right signature, unless `fields` say otherwise."""
+    made = {"opcode": Opcode.LAYER, "layer": 4, "address": 0x200, "in_channels": 5, "taps": 2, "words": 3}
+    made |= {"out_channels": 6, "symbol_beats": 2, "pitch": 4} | fields
+    made.setdefault("beats", table_beats(CONFIG.lanes, made["taps"], made["symbol_beats"], made["out_channels"]))
+    made.setdefault("signature", signature(made))
+    return made
+
+
+def stream_word(n: int) -> int:
+    return word_at(0xABC0 + 8 * n)
+
+
+def signature(made: Descriptor) -> int:
+    tables = [word_at(PROGRAM + made["address"] + BEAT_BYTES * n) for n in range(made["beats"])]
+    return reduce(xor, tables + [stream_word(n) for n in range(STREAM_BEATS)])
+
+
+class Bench:
+    """The sequencer, what happened since the last start (`events`, `profile`, ...), and faults to inject."""
+
+    def __init__(self, willing: str = "none") -> None:
+        self.dut = Sequencer(CONFIG)
+        self.willing: Iterator[bool] = pattern(willing, 1)
+        self.words: dict[int, int] = {}
+        self.bad: set[int] = set()
+        self.bad_stream_beat: int | None = None
+        self.write_fails = False
+        self.latency = 3
+        self.forget()
+
+    def forget(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.profile: list[dict[str, int]] = []
+        self.failures: list[dict[str, int]] = []
+        self.finished = self.busy_cycles = self.run_cycles = self.clear_cycles = 0
+
+    def put(self, descriptors: list[Descriptor]) -> None:
+        self.words.clear()
+        for number, descriptor in enumerate(descriptors):
+            word = DESCRIPTOR.pack(descriptor)
+            for n in range(DESCRIPTOR_BYTES // BEAT_BYTES):
+                address = PROGRAM + DESCRIPTOR_BYTES * number + BEAT_BYTES * n
+                self.words[address] = word >> 64 * n & (1 << 64) - 1
+
+    async def datapath(self, ctx: Any) -> None:
+        dut = self.dut
+        beats: deque[tuple[int, int, bool, int]] = deque()  # data, error, of a block, lane
+        wait = load_busy = writing = tabling = 0
+        tables_done, running_left = False, 0
+        ctx.set(dut.stalled_lanes, STALLED)
+        while True:
+            willing = next(self.willing)
+            show = bool(beats) and not wait and willing
+            ctx.set(dut.beat_valid, show)
+            data, error, block, lane = beats[0] if show else (0x5A5A, 1, 1, 0)
+            ctx.set(dut.beat_data, data)
+            ctx.set(dut.beat_error, error)
+            ctx.set(dut.beat_of_block, block)
+            ctx.set(dut.beat_lane, lane)
+            ctx.set(dut.o_read.ready, willing and not beats)
+            ctx.set(dut.reader_idle, not beats)
+            ctx.set(dut.load_busy, load_busy > 0)
+            ctx.set(dut.o_write.ready, willing and not writing)
+            ctx.set(dut.writes_idle, not writing)
+            ctx.set(dut.write_done, writing == 1)
+            ctx.set(dut.write_error, writing == 2 and self.write_fails)
+            ctx.set(dut.table_done, tables_done)
+            ctx.set(dut.layer_idle, running_left == 1 and not beats)
+            read_ready, write_ready = willing and not beats, willing and not writing
+            signals = (dut.o_read.valid, dut.o_read.payload, dut.o_write.valid, dut.o_write.payload)
+            strobes = (dut.load_start, dut.store_start, dut.table_start, dut.layer_start)
+            states = (dut.loading, dut.tabling, dut.running, dut.clear, dut.busy, dut.finish, dut.fail)
+            reports = (dut.error, dut.o_profile.valid, dut.o_profile.payload)
+            _, _, *values = await ctx.tick().sample(*signals, *strobes, *states, *reports)
+            read, block_read, write, block_write, load_start, store_start, table_start, layer_start = values[:8]
+            loading, tabling_now, running, clear, busy, finish, fail, error_now, profiled, entry = values[8:]
+
+            load_busy = max(load_busy - 1, 0)
+            writing = max(writing - 1, 0)
+            if tabling and not beats:
+                tabling -= 1
+                tables_done = tabling == 0
+            if show:
+                beats.popleft()
+                load_busy = 4 if loading else 0
+            wait = max(wait - 1, 0)
+            if read and read_ready:
+                self.events.append(("read", block_read.address, block_read.beats))
+                beats.extend(
+                    (self.words.get(address, word_at(address)), int(address in self.bad), True, 0)
+                    for address in range(block_read.address, block_read.address + 8 * block_read.beats, 8)
+                )
+                wait = self.latency
+                if load_start:
+                    self.events.append(("load", ctx.get(dut.descriptor.x_address)))
+                if table_start:
+                    tabling, tables_done = 2, False
+            assert store_start == (write and write_ready)
+            if store_start:
+                self.events.append(("write", block_write.address, block_write.beats))
+                writing = 4 + block_write.beats
+            if layer_start:
+                self.events.append(("layer", ctx.get(dut.descriptor.layer)))
+                running_left = RUN_CYCLES
+                beats.extend(
+                    (stream_word(n), int(n == self.bad_stream_beat), False, n % CONFIG.lanes)
+                    for n in range(STREAM_BEATS)
+                )
+            if running and running_left > 1:
+                running_left -= 1
+            if not running and not layer_start:
+                running_left = 0
+            assert loading + tabling_now + running + clear <= 1
+            self.busy_cycles += busy
+            self.run_cycles += running
+            self.clear_cycles += clear
+            if finish:
+                self.finished += 1
+            if fail:
+                self.failures.append(plain(error_now))
+            if profiled:
+                self.profile.append(plain(entry))
+
+    async def start(self, ctx: Any, descriptors: list[Descriptor], **registers: int) -> None:
+        dut = self.dut
+        self.forget()
+        self.put(descriptors)
+        for name, value in ({"program": PROGRAM, "data": DATA, "watchdog": 0} | registers).items():
+            ctx.set(getattr(dut, name), value)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+
+    async def finish(self, ctx: Any) -> None:
+        while ctx.get(self.dut.busy):
+            await ctx.tick()
+        await ctx.tick()
+        assert not ctx.get(self.dut.busy) and not ctx.get(self.dut.clear)
+
+    async def run(self, ctx: Any, descriptors: list[Descriptor], **registers: int) -> None:
+        await self.start(ctx, descriptors, **registers)
+        await self.finish(ctx)
+
+    def failed(self, code: ErrorCode, lane: int = NOBODY, layer: int = NOBODY, descriptor: int = 0) -> None:
+        assert self.failures == [{"code": code, "lane": lane, "layer": layer, "descriptor": descriptor}]
+        assert not self.finished
+
+    def simulate(self, bench: Any, cycles: int = 20_000) -> None:
+        simulate(self.dut, bench, background=[self.datapath], cycles=cycles)

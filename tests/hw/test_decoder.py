@@ -1,0 +1,331 @@
+"""Decoder against `Code.lookup`, one symbol after the other, to the bit that is missing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from amaranth import Module, ResetInserter, Signal
+
+from headrace.code import Code
+from headrace.config import Config
+from headrace.isa import LITERAL, LITERAL_BITS, MAX_CODE_LENGTH, ROW, SYMBOL
+from headrace_hw.decoder import Decoder
+from headrace_hw.shapes import Fault, Table
+from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
+from hw.tables import set_code, symbol_beats, write_table
+
+CONFIG = Config("decoder", lanes=1, pixels=1, symbols=4096)
+BEAT_BITS = 64
+
+
+def entries(count: int) -> list[int]:
+    """Taps and ends of row, no two alike."""
+    return [
+        SYMBOL.pack({"end": 1}) | ROW.pack({"target": n % 8, "source": n // 8 % 8, "differential": n // 64 % 2})
+        if n % 5 == 2 and n < 128
+        else SYMBOL.pack({"run": n % 256, "value": n // 256 - 100})
+        for n in range(count)
+    ]
+
+
+CODES = {
+    "empty": Code([], [], False),
+    "one symbol": Code(entries(1), [1], False),
+    "two of 1 bit": Code(entries(2), [1, 1], False),
+    "1 to 12 bits": Code(entries(13), [*range(1, 13), 12], False),
+    "1 to 12 bits, escape": Code(entries(12), [*range(1, 13), 12], True),
+    "all of 12 bits": Code(entries(4096), [12] * 4096, False),
+    "all of 12 bits, escape": Code(entries(4095), [12] * 4096, True),
+    "escape of 1 bit": Code(entries(1), [1, 1], True),
+    "only an escape": Code([], [1], True),
+}
+
+Item = int | tuple[int, int]
+"""A codeword's index, or run and value of a literal."""
+
+
+def bits_of(code: Code, items: list[Item]) -> str:
+    words, lengths = code.codewords.tolist(), code.lengths.tolist()
+    text = []
+    for item in items:
+        index = item if isinstance(item, int) else len(lengths) - 1
+        text.append(f"{words[index]:0{lengths[index]}b}")
+        if not isinstance(item, int):
+            literal = LITERAL.pack({"run": item[0], "value": item[1]})
+            text.append(f"{literal:0{LITERAL_BITS}b}")
+    return "".join(text)
+
+
+def beats_of(bits: str) -> list[int]:
+    """Bits to beats: first bit first in its byte, bytes in memory order, zeros at the end."""
+    octets = int(bits.ljust(-(-len(bits) // BEAT_BITS) * BEAT_BITS, "0") or "0", 2)
+    size = -(-len(bits) // BEAT_BITS) * 8
+    data = octets.to_bytes(size, "big")
+    return [int.from_bytes(data[n : n + 8], "little") for n in range(0, size, 8)]
+
+
+def decoded(code: Code, beats: list[int]) -> list[Any]:
+    """What the beats say, up to the first fault."""
+    bits = "".join(f"{octet:08b}" for beat in beats for octet in beat.to_bytes(8, "little"))
+    length, index = code.lookup()
+    symbols: list[Any] = []
+    position = 0
+    while True:
+        window = int(bits[position : position + MAX_CODE_LENGTH].ljust(MAX_CODE_LENGTH, "0"), 2)
+        escape = length[window] and index[window] == len(code.entries)
+        stop = position + max(int(length[window]), 1) + LITERAL_BITS * bool(escape)
+        if stop > len(bits):
+            return [*symbols, Fault.UNDERRUN]
+        if not length[window]:
+            return [*symbols, Fault.BAD_SYMBOL]
+        if escape:
+            word = LITERAL.unpack(int(bits[stop - LITERAL_BITS : stop], 2))
+            symbols.append((word["run"], word["value"]))
+        else:
+            entry = int(code.entries[index[window]])
+            word = SYMBOL.unpack(entry)
+            row = ROW.unpack(entry & (1 << ROW.width) - 1)
+            symbols.append(
+                (row["target"], row["source"], row["differential"]) if word["end"] else (word["run"], word["value"])
+            )
+        position = stop
+
+
+def essence(symbol: dict[str, Any]) -> Any:
+    """The fields that mean something, in the form of `decoded`."""
+    if symbol["fault"] != Fault.NONE:
+        return symbol["fault"]
+    if symbol["end"]:
+        return symbol["target"], symbol["source"], symbol["differential"]
+    return symbol["run"], symbol["value"]
+
+
+@dataclass
+class Run:
+    symbols: list[Any]
+    cycles: int
+
+
+def run(
+    code: Code, beats: list[int], source: str = "none", sink: str = "none", ended_after: int = 1, count: int = 0
+) -> Run:
+    """Symbols up to the first fault, or `count` of them; cycles from the first beat on."""
+    dut = Decoder(CONFIG)
+    expected = decoded(code, beats)
+    got: list[Any] = []
+    started = [0]
+
+    async def feed(ctx: Any) -> None:
+        await send(ctx, dut.i, beats, pattern(source, 1))
+        for _ in range(ended_after):
+            await ctx.tick()
+        ctx.set(dut.i_ended, 1)
+
+    async def drain(ctx: Any) -> None:
+        set_code(ctx, dut.code, code)
+        await write_table(ctx, dut.table, Table.SYMBOLS, symbol_beats(code))
+        started[0] = -(-len(code.entries) // 2)
+        ctx.set(dut.enable, 1)
+        got.extend(await receive(ctx, dut.o, count or len(expected), pattern(sink, 2)))
+
+    cycles = simulate(dut, drain, background=[feed, contract(dut.o)])
+    symbols = [essence(symbol) for symbol in got]
+    assert symbols == expected[: count or None]
+    return Run(symbols, cycles - started[0])
+
+
+def random_items(code: Code, count: int, seed: int) -> list[Item]:
+    dice = random.Random(seed)
+    indices = range(len(code.lengths))
+    return [
+        (dice.randrange(4096), dice.randrange(-256, 256)) if code.escape and index == len(code.entries) else index
+        for index in dice.choices(indices, k=count)
+    ]
+
+
+@pytest.mark.parametrize("sink", PATTERNS)
+@pytest.mark.parametrize("source", PATTERNS)
+@pytest.mark.parametrize("name", [name for name in CODES if "all of" not in name and name != "empty"])
+def test_random_symbols(name: str, source: str, sink: str) -> None:
+    code = CODES[name]
+    run(code, beats_of(bits_of(code, random_items(code, 80, 1))), source, sink)
+
+
+@pytest.mark.parametrize("name", ["all of 12 bits", "all of 12 bits, escape"])
+def test_full_table(name: str) -> None:
+    code = CODES[name]
+    run(code, beats_of(bits_of(code, random_items(code, 100, 2))), "random", "random")
+
+
+@pytest.mark.parametrize("sink", PATTERNS)
+def test_escapes_back_to_back(sink: str) -> None:
+    extremes: list[Item] = [(0, 0), (4095, 255), (0, -256), (4095, -1), (1, 1)] * 6
+    for name in ("1 to 12 bits, escape", "escape of 1 bit", "only an escape"):
+        run(CODES[name], beats_of(bits_of(CODES[name], extremes)), "none", sink)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("last", range(13))
+def test_underrun_is_exact_to_the_bit(last: int, missing: int) -> None:
+    """A last symbol, of any length or an escape, that ends with the stream, and one whose last bit is missing."""
+    code = CODES["1 to 12 bits, escape"]
+    item: Item = last if last < 12 else (4095, -1)
+    size = len(bits_of(code, [item]))
+    for beats in (1, 2):
+        room = beats * BEAT_BITS + missing - size
+        filler: list[Item] = [11] * (room // 12) + [0] * (room % 12)  # of 12 bits, and of one
+        bits = bits_of(code, [*filler, item])
+        assert len(bits) == beats * BEAT_BITS + missing
+        got = run(code, beats_of(bits[: beats * BEAT_BITS])).symbols
+        assert len(got) == len(filler) + 2 - missing
+        assert got[-1] == Fault.UNDERRUN
+
+
+def test_no_beats_at_all() -> None:
+    assert run(CODES["1 to 12 bits"], []).symbols == [Fault.UNDERRUN]
+
+
+def test_an_escape_whose_literal_is_missing() -> None:
+    """The stream ends with the escape's codeword, and with all but one bit of its literal."""
+    code = CODES["1 to 12 bits, escape"]
+    for kept in (0, 1, LITERAL_BITS - 1):
+        room = BEAT_BITS - 12 - kept
+        bits = bits_of(code, [*[0] * room, (4095, -1)])[:BEAT_BITS]
+        assert len(run(code, beats_of(bits)).symbols) == room + 1
+
+
+def test_bits_that_are_no_codeword() -> None:
+    """Of the only incomplete code; the fault comes behind the symbols before it, and stays."""
+    code = CODES["one symbol"]
+    for good in (0, 1, 12, 40, 52, 53, 63):  # from the 53rd on, less than a window is left
+        beats = beats_of("0" * good + "1")
+        assert run(code, beats).symbols[-1] == Fault.BAD_SYMBOL
+        run(code, beats, "bursty", "random")
+    assert run(CODES["empty"], [0]).symbols == [Fault.BAD_SYMBOL]
+    assert run(CODES["empty"], []).symbols == [Fault.UNDERRUN]
+
+
+def test_faults_do_not_stop_the_decoder() -> None:
+    """It goes on offering faulty symbols: whoever listens decides."""
+    dut = Decoder(CONFIG)
+    code = CODES["1 to 12 bits"]
+
+    async def bench(ctx: Any) -> None:
+        set_code(ctx, dut.code, code)
+        await write_table(ctx, dut.table, Table.SYMBOLS, symbol_beats(code))
+        ctx.set(dut.i_ended, 1)
+        ctx.set(dut.enable, 1)
+        got = await receive(ctx, dut.o, 200)
+        assert {symbol["fault"] for symbol in got} == {Fault.UNDERRUN}
+
+    simulate(dut, bench)
+
+
+@pytest.mark.parametrize("back_pressure", PATTERNS)
+def test_no_fault_before_the_stream_has_ended(back_pressure: str) -> None:
+    """The last bits wait until it is sure that nothing follows them."""
+    code = CODES["1 to 12 bits"]
+    beats = beats_of(bits_of(code, random_items(code, 30, 3)))
+    run(code, beats, "bursty", back_pressure, ended_after=60)
+
+
+def test_waits_while_not_enabled() -> None:
+    dut = Decoder(CONFIG)
+    code = CODES["1 to 12 bits"]
+    beats = beats_of(bits_of(code, random_items(code, 20, 4)))
+
+    async def feed(ctx: Any) -> None:
+        await send(ctx, dut.i, beats)
+        ctx.set(dut.i_ended, 1)
+
+    async def bench(ctx: Any) -> None:
+        set_code(ctx, dut.code, code)
+        await write_table(ctx, dut.table, Table.SYMBOLS, symbol_beats(code))
+        for _ in range(30):
+            await ctx.tick()
+            assert not ctx.get(dut.o.valid)
+        ctx.set(dut.enable, 1)
+        expected = decoded(code, beats)
+        assert [essence(symbol) for symbol in await receive(ctx, dut.o, len(expected))] == expected
+
+    simulate(dut, bench, background=[feed])
+
+
+def test_reset_forgets_the_stream_but_not_the_table() -> None:
+    """Reset in the middle of a literal, of a beat and of the made-up zeros; the next stream is read from its start."""
+    code = CODES["1 to 12 bits, escape"]
+    decoder, clear = Decoder(CONFIG), Signal()
+    m = Module()
+    m.submodules.decoder = ResetInserter(clear)(decoder)
+
+    async def bench(ctx: Any) -> None:
+        set_code(ctx, decoder.code, code)
+        await write_table(ctx, decoder.table, Table.SYMBOLS, symbol_beats(code))
+        for cut in range(12):
+            ctx.set(decoder.enable, 1)
+            ctx.set(decoder.o.ready, 1)
+            await send(ctx, decoder.i, beats_of(bits_of(code, [(4095, -1)] * 4))[:2])
+            ctx.set(decoder.i_ended, cut % 2)
+            for _ in range(1 + cut):
+                await ctx.tick()
+            ctx.set(decoder.enable, 0)
+            ctx.set(decoder.o.ready, 0)
+            ctx.set(decoder.i_ended, 0)
+            ctx.set(clear, 1)
+            await ctx.tick()
+            ctx.set(clear, 0)
+            beats = beats_of(bits_of(code, random_items(code, 3, cut)))[:1]
+            expected = decoded(code, beats)
+            ctx.set(decoder.enable, 1)
+            await send(ctx, decoder.i, beats)
+            ctx.set(decoder.i_ended, 1)
+            assert [essence(symbol) for symbol in await receive(ctx, decoder.o, len(expected))] == expected
+            ctx.set(decoder.i_ended, 0)
+            ctx.set(clear, 1)
+            await ctx.tick()
+            ctx.set(clear, 0)
+
+    simulate(m, bench)
+
+
+LATENCY = 3
+
+
+@pytest.mark.parametrize("name", ["one symbol", "1 to 12 bits", "all of 12 bits"])
+def test_one_symbol_per_cycle(name: str) -> None:
+    """The longest codewords too, back to back: 12 of the 16 bits that come in a cycle."""
+    code = CODES[name]
+    longest = len(code.lengths) - 1
+    beats = beats_of(bits_of(code, [longest] * 160))
+    count = 160
+    assert run(code, beats, count=count).cycles <= count + LATENCY + 1
+
+
+def test_a_literal_takes_two_cycles_and_what_the_window_needs() -> None:
+    """Two behind a window just filled; back to back up to four, three and a little on average."""
+    short, long = CODES["escape of 1 bit"], CODES["1 to 12 bits, escape"]
+    first: list[Item] = [(5, 5), 0, 0, 0, 0, 0, 0, 0]
+    assert run(short, beats_of(bits_of(short, first)), count=8).cycles <= 8 + 1 + LATENCY + 1
+    literals: list[Item] = [(n, n) for n in range(60)]
+    for code in (short, long):
+        assert run(code, beats_of(bits_of(code, literals)), count=60).cycles <= 3.1 * 60 + LATENCY + 1
+
+
+def test_latency() -> None:
+    """From the cycle in which the first beat is taken, that one not counted, to its first symbol."""
+    code = CODES["two of 1 bit"]
+    dut = Decoder(CONFIG)
+
+    async def bench(ctx: Any) -> None:
+        set_code(ctx, dut.code, code)
+        ctx.set(dut.enable, 1)
+        await send(ctx, dut.i, [0])
+        for _ in range(LATENCY):
+            assert not ctx.get(dut.o.valid)
+            await ctx.tick()
+        assert ctx.get(dut.o.valid)
+
+    simulate(dut, bench)

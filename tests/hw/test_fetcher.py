@@ -1,0 +1,149 @@
+# amaranth: UnusedElaboratable=no
+"""LaneFetcher with its reader and a memory: every lane gets its own stream whole, whatever the others do."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import wiring
+
+from headrace_hw.fetcher import LaneFetcher
+from headrace_hw.reader import ReadMaster
+from hw.axi_memory import ReadMemory, word_at
+from hw.streams import PATTERNS, contract, expect, pattern, receive, send, simulate
+
+
+class Bench(Elaboratable):
+    """Fetcher and reader, connected."""
+
+    def __init__(self, lanes: int, fifo_beats: int, burst_beats: int) -> None:
+        self.fetcher = LaneFetcher(lanes, fifo_beats, burst_beats)
+        self.reader = ReadMaster(self.fetcher.tag_bits)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.fetcher = self.fetcher
+        m.submodules.reader = self.reader
+        wiring.connect(m, self.fetcher.o_request, self.reader.i)
+        wiring.connect(m, self.reader.o, self.fetcher.i_beat)
+        return m
+
+
+def streams(lanes: int, seed: int) -> list[tuple[int, int]]:
+    """(address, beats) per lane; some empty, some over page boundaries."""
+    dice = random.Random(seed)
+    lengths = [dice.choice([0, 1, 15, 16, 17, dice.randrange(600)]) for _ in range(lanes)]
+    return [(0x10000 * lane + 8 * dice.randrange(512), beats) for lane, beats in enumerate(lengths)]
+
+
+def words(stream: tuple[int, int]) -> list[int]:
+    return [word_at(stream[0] + 8 * n) for n in range(stream[1])]
+
+
+def consumer(bench: Bench, lane: int, stream: tuple[int, int], back_pressure: str, started: list[bool]) -> Any:
+    async def check(ctx: Any) -> None:
+        while not started:
+            await ctx.tick()
+        for n, word in enumerate(words(stream)):
+            assert not ctx.get(bench.fetcher.ended[lane]), f"lane {lane} ended after {n} beats"
+            await expect(ctx, bench.fetcher.lane[lane], [word], pattern(back_pressure, 1000 * lane + n))
+        assert ctx.get(bench.fetcher.ended[lane])
+
+    return check
+
+
+def start(bench: Bench, given: list[tuple[int, int]], started: list[bool]) -> Any:
+    async def run(ctx: Any) -> None:
+        payloads = [{"lane": n, "address": address, "beats": beats} for n, (address, beats) in enumerate(given)]
+        await send(ctx, bench.fetcher.i_stream, payloads)
+        started.append(True)
+
+    return run
+
+
+@pytest.mark.parametrize("back_pressure", PATTERNS)
+@pytest.mark.parametrize(
+    ("lanes", "fifo_beats", "burst_beats"),
+    [(1, 4, 4), (1, 32, 16), (3, 16, 5), (4, 32, 16), (16, 32, 16), (2, 128, 64)],
+)
+def test_streams(lanes: int, fifo_beats: int, burst_beats: int, back_pressure: str) -> None:
+    bench = Bench(lanes, fifo_beats, burst_beats)
+    memory = ReadMemory(bench.reader.axi, pattern(back_pressure, 1))
+    given, started = streams(lanes, lanes), list[bool]()
+    checks = [consumer(bench, lane, stream, back_pressure, started) for lane, stream in enumerate(given)]
+
+    async def rest(ctx: Any) -> None:
+        while not started or ctx.get(bench.fetcher.busy):
+            await ctx.tick()
+        assert ctx.get(bench.reader.idle)
+
+    background = [memory.bench, contract(bench.fetcher.o_request, *bench.fetcher.lane)]
+    simulate(bench, start(bench, given, started), rest, *checks, background=background)
+    assert all(beats <= burst_beats for _, beats in memory.bursts)
+    assert sum(beats for _, beats in memory.bursts) == sum(beats for _, beats in given)
+
+
+def test_a_lane_that_takes_nothing_stops_nobody() -> None:
+    bench = Bench(2, 32, 16)
+    memory = ReadMemory(bench.reader.axi, pattern("none"))
+    given, started = [(0x1000, 500), (0x8000, 500)], list[bool]()
+    check = consumer(bench, 1, given[1], "none", started)
+    simulate(bench, start(bench, given, started), check, background=[memory.bench])
+    assert sum(beats for address, beats in memory.bursts if address < 0x8000) == 32  # lane 0's FIFO, full
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 16])
+def test_throughput(lanes: int) -> None:
+    """All lanes together take a beat in nearly every cycle of a memory with some latency."""
+    bench = Bench(lanes, 64, 16)
+    memory = ReadMemory(bench.reader.axi, pattern("none"), latency=20)
+    given, started = [(0x4000 * lane, 1600 // lanes) for lane in range(lanes)], list[bool]()
+
+    def take(lane: int) -> Any:
+        async def run(ctx: Any) -> None:
+            got = await receive(ctx, bench.fetcher.lane[lane], given[lane][1])
+            assert got == words(given[lane])
+
+        return run
+
+    cycles = simulate(bench, start(bench, given, started), *map(take, range(lanes)), background=[memory.bench])
+    assert cycles < 1600 + 100
+
+
+def test_lanes_take_turns() -> None:
+    bench = Bench(4, 64, 16)  # each has room for its whole stream
+    memory = ReadMemory(bench.reader.axi, pattern("none"))
+    given, started = [(0x4000 * lane, 64) for lane in range(4)], list[bool]()
+    checks = [consumer(bench, lane, stream, "none", started) for lane, stream in enumerate(given)]
+    simulate(bench, start(bench, given, started), *checks, background=[memory.bench])
+    order = [address // 0x4000 for address, _ in memory.bursts]
+    assert order == [0, 1, 2, 3] * 4
+
+
+def test_clear_forgets_streams_and_beats() -> None:
+    bench = Bench(2, 32, 16)
+    fetcher = bench.fetcher
+    memory = ReadMemory(bench.reader.axi, pattern("none"))
+
+    async def run(ctx: Any) -> None:
+        await send(ctx, fetcher.i_stream, [{"lane": 0, "address": 0x1000, "beats": 500}])
+        await ctx.tick().repeat(100)  # the FIFO is full, nothing is under way
+        assert ctx.get(bench.reader.idle) and ctx.get(fetcher.lane[0].valid) and ctx.get(fetcher.busy)
+        ctx.set(fetcher.clear, 1)
+        await ctx.tick()
+        ctx.set(fetcher.clear, 0)
+        assert not ctx.get(fetcher.busy) and not ctx.get(fetcher.lane[0].valid) and ctx.get(fetcher.ended) == 3
+        await send(ctx, fetcher.i_stream, [{"lane": 0, "address": 0x2000, "beats": 50}])
+        await expect(ctx, fetcher.lane[0], words((0x2000, 50)))
+        assert ctx.get(fetcher.ended) == 3
+
+    simulate(bench, run, background=[memory.bench])
+
+
+@pytest.mark.parametrize("arguments", [(0, 32, 16), (1, 8, 16), (1, 8, 0), (1, 512, 257)])
+def test_arguments(arguments: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match=r"lanes|burst_beats"):
+        LaneFetcher(*arguments)

@@ -1,0 +1,105 @@
+"""Loader and Storer against plain copies of bytes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from headrace.config import Config
+from headrace_hw.activations import ActivationMemory
+from headrace_hw.transfer import Loader, Storer
+from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
+
+CONFIGS = [Config(f"P{pixels}", lanes=1, pixels=pixels, x_words=256 // pixels) for pixels in (1, 2, 4, 8, 16)]
+BLOCKS = {
+    "first bytes": (0, 1),
+    "odd address": (13, 3),
+    "to the last byte": (256 - 24, 3),
+    "over the end": (256 - 11, 2),
+    "long": (40, 20),
+}
+
+
+def beat(memory: bytearray, address: int) -> int:
+    return int.from_bytes(bytes(memory[(address + n) % len(memory)] for n in range(8)), "little")
+
+
+async def start(ctx: Any, dut: Any, address: int, **settings: int) -> None:
+    ctx.set(dut.x_address, address)
+    for name, value in settings.items():
+        ctx.set(getattr(dut, name), value)
+    ctx.set(dut.start, 1)
+    await ctx.tick()
+    ctx.set(dut.start, 0)
+    ctx.set(dut.x_address, 0)  # taken at start
+
+
+@pytest.mark.parametrize("back_pressure", PATTERNS)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_loader(config: Config, back_pressure: str) -> None:
+    dut = Loader(config)
+    dice = random.Random(config.pixels)
+    memory, expected = bytearray(config.x_bytes), bytearray(config.x_bytes)
+
+    async def write(ctx: Any) -> None:
+        while True:
+            _, _, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
+            for n in range(config.pixels):
+                if valid and payload.mask >> n & 1:
+                    memory[(payload.address + n) % config.x_bytes] = payload.data[n]
+
+    async def feed(ctx: Any) -> None:
+        willing = pattern(back_pressure, 1)
+        for address, beats in BLOCKS.values():
+            words = [dice.getrandbits(64) for _ in range(beats)]
+            await start(ctx, dut, address)
+            await send(ctx, dut.i, words, willing)
+            while ctx.get(dut.busy):
+                await ctx.tick()
+            for n, byte in enumerate(b"".join(word.to_bytes(8, "little") for word in words)):
+                expected[(address + n) % config.x_bytes] = byte
+            assert memory == expected
+
+    simulate(dut, feed, background=[write])
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_loader_writes_a_chunk_per_cycle(config: Config) -> None:
+    dut = Loader(config)
+
+    async def feed(ctx: Any) -> None:
+        await send(ctx, dut.i, range(100))
+
+    assert simulate(dut, feed) <= 100 * 8 // min(8, config.pixels) + 1
+
+
+@pytest.mark.parametrize("back_pressure", PATTERNS)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_storer(config: Config, back_pressure: str) -> None:
+    dut = Storer(config)
+    memory = bytearray(random.Random(config.pixels).randbytes(config.x_bytes))
+
+    async def read(ctx: Any) -> None:
+        pipeline = [0] * (ActivationMemory.delay - 1)
+        while True:
+            _, _, address = await ctx.tick().sample(dut.read_address)
+            pipeline.append(address)
+            first = pipeline.pop(0)
+            ctx.set(dut.read_data, [memory[(first + n) % config.x_bytes] for n in range(config.pixels)])
+
+    async def check(ctx: Any) -> None:
+        willing = pattern(back_pressure, 1)
+        for address, beats in BLOCKS.values():
+            await start(ctx, dut, address, beats=beats)
+            ctx.set(dut.beats, 99)
+            expected = [beat(memory, address + 8 * n) for n in range(beats)]
+            assert await receive(ctx, dut.o, beats, willing) == expected
+            ctx.set(dut.o.ready, 1)
+            for _ in range(20):
+                await ctx.tick()
+                assert not ctx.get(dut.o.valid), "a beat too many"
+            ctx.set(dut.o.ready, 0)
+
+    simulate(dut, check, background=[read, contract(dut.o)])

@@ -1,0 +1,223 @@
+"""A board for cocotb benches of the whole accelerator: device, memory, host, and a network to run and to break."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headrace.code import Code
+from headrace.compile import compile_network
+from headrace.config import Config
+from headrace.errors import StreamError
+from headrace.image import Image
+from headrace.isa import CODE, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH, ErrorCode
+from headrace.network import MaxPool2d, Network
+from headrace.registers import MAGIC, REGISTERS, offset
+from headrace.stream_decode import LaneError, lane_operations
+from headrace_sim.cocotb_axi import OKAY, LiteMaster, Memory, ReadPort, WritePort
+from headrace_sim.cocotb_bench import Bench
+from headrace_sim.cocotb_runner import parameters
+from hw.streams import pattern
+from networks import conv2d, linear, random_input
+
+BASE, SIZE = 0x2000_0000, 1 << 18
+PROGRAM, DATA = BASE + 0x1F38, BASE + 0x2_0FD8  # at no page's start
+NOBODY = 255
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """STATUS.done and the ERROR register."""
+
+    done: bool
+    code: ErrorCode = ErrorCode.NONE
+    lane: int = 0
+    layer: int = 0
+    descriptor: int = 0
+
+
+class Board:
+    """The device, its memory, and a host."""
+
+    def __init__(self, dut: Any) -> None:
+        given = parameters()
+        self.config = Config(**given["config"])
+        self.rng = np.random.default_rng(given["seed"])
+        self.bench, self.dut = Bench(dut, 3_000_000), dut
+        self.memory = Memory(BASE, SIZE)
+
+        def willing(channel: str) -> Any:
+            return pattern(given["memory"], sum(map(ord, channel)))
+
+        latency = given["latency"]
+        self.reads = ReadPort(self.bench, "m_axi", self.memory, willing, latency=latency, outstanding=9, longest=16)
+        self.writes = WritePort(self.bench, "m_axi", self.memory, willing, latency=latency, outstanding=9, longest=16)
+        self.host = LiteMaster(self.bench, "s_axi", seed=given["seed"], delay=given["delay"])
+
+    async def begin(self) -> None:
+        await self.bench.reset()
+        assert await self.host.read(offset("MAGIC")) == MAGIC
+        assert await self.host.read(offset("CONFIG")) == self.config.hash
+        await self.host.write(offset("INTERRUPT"), 1)
+        await self.host.write(offset("WATCHDOG"), 200_000)
+
+    def healthy(self) -> None:
+        self.memory.read_response = lambda address: OKAY
+        self.memory.write_response = lambda address: OKAY
+        self.memory.silent = lambda address: False
+
+    async def fields(self, name: str) -> dict[str, int]:
+        return REGISTERS[name].record.unpack(await self.host.read(offset(name)))
+
+    async def start(self, blob: bytes, image: Image, x: np.ndarray, program: int = PROGRAM, data: int = DATA) -> None:
+        """Blob and input into memory, rubbish where the output will be, and go; the device must be idle."""
+        assert not (await self.fields("STATUS"))["busy"] and not self.dut.irq.value
+        self.memory.words[:] = 0x5A5A_A5A5_0F0F_F0F0
+        self.memory.bytes(PROGRAM, len(blob))[:] = np.frombuffer(blob, np.uint8)
+        packed = image.pack_input(x)
+        self.memory.bytes(DATA + image.input_offset, len(packed))[:] = np.frombuffer(packed, np.uint8)
+        await self.host.write(offset("PROGRAM"), program)
+        await self.host.write(offset("DATA"), data)
+        await self.host.write(offset("CONTROL"), 1)
+
+    async def wait(self, cycles: int) -> int:
+        """Until the interrupt; cycles since now."""
+        return await self.bench.until(lambda: bool(self.dut.irq.value), cycles, "the interrupt")
+
+    async def outcome(self) -> Outcome:
+        """Read what it came to, and clear it."""
+        status = await self.fields("STATUS")
+        error = await self.fields("ERROR")
+        assert status["done"] + status["error"] == 1
+        await self.host.write(offset("CONTROL"), 2)
+        await self.bench.cycle()
+        assert not self.dut.irq.value and await self.host.read(offset("ERROR")) == 0
+        if status["done"]:
+            assert not any(error.values())
+            return Outcome(True)
+        return Outcome(False, ErrorCode(error["code"]), error["lane"], error["layer"], error["descriptor"])
+
+    async def idle(self, cycles: int) -> None:
+        """Poll until no longer busy."""
+        start = self.bench.now
+        while (await self.fields("STATUS"))["busy"]:
+            assert self.bench.now - start < cycles, f"busy for {cycles} cycles after the interrupt"
+
+    def output(self, image: Image) -> np.ndarray:
+        return image.unpack_output(self.memory.bytes(DATA + image.output_offset, image.output_bytes).tobytes())
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network that runs well, to break in all ways."""
+
+    network: Network
+    image: Image
+    x: np.ndarray
+
+    @property
+    def expected(self) -> np.ndarray:
+        return self.network.run(self.x[None])[0]
+
+    def place(self, board: Board, layer: int) -> Place:
+        return Place(self.image, self.image.layers[layer].descriptor, layer, board.config.lanes)
+
+    async def run(self, board: Board, limit: int = 400_000) -> int:
+        """It gives the right result; returns CYCLES."""
+        await board.start(self.image.blob, self.image, self.x)
+        await board.wait(limit)
+        result = await board.outcome()
+        assert result == Outcome(True), result
+        assert np.array_equal(board.output(self.image), self.expected), "the output differs from the network's"
+        return await board.host.read(offset("CYCLES"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things of one layer (its first strip) lie in the blob."""
+
+    image: Image
+    descriptor: int
+    layer: int
+    lanes: int
+
+    @property
+    def fields(self) -> dict[str, int]:
+        return self.image.descriptors()[self.descriptor]
+
+    @property
+    def tables(self) -> int:
+        return self.fields["address"]
+
+    def stream(self, lane: int) -> tuple[int, int]:
+        """Byte offset in the blob, and beats."""
+        entry = LANE_STREAM.unpack(self._beat(lane))
+        return entry["address"], entry["beats"]
+
+    def rows(self, lane: int) -> int:
+        return LANE_ROWS.unpack(self._beat(self.lanes + lane))["rows"]
+
+    def with_stream_beats(self, lane: int, beats: int) -> bytes:
+        """The blob with that length in the lane's table."""
+        address = self.stream(lane)[0]
+        return self._replaced(self.tables + 8 * lane, LANE_STREAM.pack({"address": address, "beats": beats}), 8)
+
+    def with_fields(self, **changes: int) -> bytes:
+        """The blob with changes in the descriptor."""
+        at = self.descriptor * DESCRIPTOR_BYTES
+        return self._replaced(at, DESCRIPTOR.pack({**self.fields, **changes}), DESCRIPTOR_BYTES)
+
+    def _replaced(self, at: int, value: int, size: int) -> bytes:
+        return self.image.blob[:at] + value.to_bytes(size, "little") + self.image.blob[at + size :]
+
+    def _beat(self, index: int) -> int:
+        start = self.tables + 8 * index
+        return int.from_bytes(self.image.blob[start : start + 8], "little")
+
+
+def make_job(board: Board) -> Job:
+    """Convolution, pooling, linear; sizes that divide by nothing, fewer rows than four lanes."""
+    rng = board.rng
+    layers = (conv2d(rng, "conv", (3, 2, 3, 2)), MaxPool2d("pool"), linear(rng, "fc", (7, 24), 0.6))
+    network = Network("job", (2, 7, 9), 1.0, 1.0, layers)
+    return Job(network, compile_network(network, board.config), random_input(rng, network, 1)[0])
+
+
+async def prepare(dut: Any) -> tuple[Board, Job, int]:
+    """A board on which the job has run once, and its cycles; the watchdog allows some four times as many."""
+    board = Board(dut)
+    await board.begin()
+    job = make_job(board)
+    cycles = await job.run(board)
+    await board.host.write(offset("WATCHDOG"), 4 * cycles + 1000)
+    return board, job, 4 * cycles + 2000
+
+
+def code_of(place: Place) -> Code:
+    """The layer's code, from its tables."""
+    lanes, fields = place.lanes, place.fields
+    beats = np.frombuffer(place.image.blob, "<u8", fields["beats"], place.tables)[2 * lanes :]
+    entries = [CODE.unpack(int(beat)) for beat in beats[: MAX_CODE_LENGTH + 1]]
+    first = MAX_CODE_LENGTH + 1 + fields["taps"]
+    symbols = beats[first : first + fields["symbol_beats"]].view("<u4")
+    limits, bases = ([entry[name] for entry in entries[:-1]] for name in ("limit", "base"))
+    return Code.from_tables(limits, bases, entries[-1]["limit"], symbols)
+
+
+def codes_of(place: Place, blob: bytes, beats: dict[int, int] | None = None) -> dict[int, ErrorCode]:
+    """Which lanes the software decoder expects to stop, and why, with the streams in `blob`."""
+    fields, code = place.fields, code_of(place)
+    result: dict[int, ErrorCode] = {}
+    for lane in range(place.lanes):
+        address, count = place.stream(lane)
+        count = (beats or {}).get(lane, count)
+        try:
+            data = blob[address : address + 8 * count]
+            lane_operations(code, data, place.rows(lane), fields["taps"] * fields["in_channels"])
+        except LaneError as error:
+            result[lane] = error.code
+        except StreamError:
+            pass
+    return result

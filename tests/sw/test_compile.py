@@ -1,0 +1,226 @@
+"""The compiler: structure of what it makes, limits by name, and equality with the network on the model device."""
+
+import dataclasses
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.compile import compile_network, place
+from headrace.config import CONFIGS, Config
+from headrace.device import open_device
+from headrace.errors import CompileError
+from headrace.image import Image
+from headrace.isa import CHANNEL, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH, TAP, Opcode, table_beats
+from headrace.network import MaxPool2d, Network
+from headrace.registers import offset
+from networks import conv2d, linear, random_input, random_network, tiny_lenet, unit_linear
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_config(rng: np.random.Generator) -> Config:
+    """Little of everything, so that strips and escapes are common; two rows of 13 pixels always fit."""
+    pixels, acc_words, symbols = (int(2 ** rng.integers(low, high)) for low, high in ((0, 6), (5, 8), (4, 8)))
+    return Config("random", int(rng.integers(1, 7)), pixels, 1 << 14, acc_words, 28, symbols)
+
+
+def run_on_model(image: Image, x: np.ndarray) -> np.ndarray:
+    """Every image of x (N, C, H, W) through the model device's registers and memory."""
+    results = []
+    with open_device("model", image.config) as device:
+        program, data = device.allocate(len(image.blob)), device.allocate(image.data_bytes)
+        program.array[...] = np.frombuffer(image.blob, np.uint8)
+        program.flush()
+        for name, value in (("PROGRAM", program.address), ("DATA", data.address), ("INTERRUPT", 1)):
+            device.write(offset(name), value)
+        for one in x:
+            packed = np.frombuffer(image.pack_input(one), np.uint8)
+            data.array[image.input_offset : image.input_offset + image.input_bytes] = packed
+            data.flush()
+            device.write(offset("CONTROL"), 1)
+            device.wait(1.0)
+            assert device.read(offset("ERROR")) == 0
+            data.invalidate()
+            output = data.array[image.output_offset : image.output_offset + image.output_bytes]
+            results.append(image.unpack_output(output))
+            device.write(offset("CONTROL"), 2)
+    return np.array(results)
+
+
+def beats_of(image: Image, address: int, beats: int) -> np.ndarray:
+    return np.frombuffer(image.blob, "<u8", beats, address)
+
+
+def check_structure(image: Image, network: Network) -> None:
+    """The program, and every table and stream it leads to, are where they should be and add up."""
+    config, program = image.config, image.descriptors()
+    assert [d["opcode"] for d in program] == [Opcode.LOAD, *[Opcode.LAYER] * (len(program) - 3), Opcode.STORE, 0]
+    load, store = program[0], program[-2]
+    assert (load["address"], load["beats"] * 8) == (image.input_offset, image.input_bytes)
+    assert (store["address"], store["beats"] * 8) == (image.output_offset, image.output_bytes)
+    assert image.input_offset + image.input_bytes <= image.output_offset and image.output_offset % 8 == 0
+    assert len(image.blob) % 8 == 0
+    taken = {(0, 64 * len(program))}
+    for d in program[1:-2]:
+        rows = d["out_channels"]
+        assert d["beats"] == table_beats(config.lanes, d["taps"], d["symbol_beats"], rows)
+        assert d["words"] <= 1 << d["slot_shift"] <= config.acc_words
+        assert ((d["out_height"] - 1) * d["pitch"] + d["out_width"] - 1) // config.pixels + 1 == d["words"]
+        tables = beats_of(image, d["address"], d["beats"])
+        lanes = [LANE_STREAM.unpack(int(beat)) for beat in tables[: config.lanes]]
+        dealt = [LANE_ROWS.unpack(int(beat)) for beat in tables[config.lanes : 2 * config.lanes]]
+        assert sum(lane["rows"] for lane in dealt) == rows
+        assert [lane["first_channel"] for lane in dealt] == [0, *np.cumsum([lane["rows"] for lane in dealt])[:-1]]
+        signature = int(np.bitwise_xor.reduce(tables))
+        for lane in lanes:
+            assert lane["address"] % 8 == 0
+            if lane["beats"]:
+                signature ^= int(np.bitwise_xor.reduce(beats_of(image, lane["address"], lane["beats"])))
+                taken.add((lane["address"], lane["address"] + 8 * lane["beats"]))
+        assert signature == d["signature"]
+        taken.add((d["address"], d["address"] + 8 * d["beats"]))
+    edges = sorted(taken)
+    assert edges[0][0] == 0 and edges[-1][1] == len(image.blob)
+    assert all(end == start for (_, end), (start, _) in pairwise(edges))  # no overlap, no gap
+    at = 1
+    for number, (layer, info) in enumerate(zip(network.layers, image.layers, strict=True)):
+        own = program[at : at + info.strips]
+        assert (info.name, info.kind, info.descriptor) == (layer.name, layer.kind, at)
+        assert all(d["layer"] == number for d in own)
+        assert sum(d["out_height"] for d in own) == info.output_shape[1]
+        assert info.table_bytes == sum(8 * d["beats"] for d in own) and info.words == sum(d["words"] for d in own)
+        assert info.nonzeros <= info.taps <= info.nonzeros + info.rows * (1 + info.positions // 4096)
+        assert info.symbols == info.taps + info.rows - (info.taps - info.nonzeros if info.positions <= 4096 else 0)
+        assert info.bound_cycles * config.lanes >= info.taps * info.words
+        at += info.strips
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS)
+def test_random_networks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network, config = random_network(rng), random_config(rng)
+    names: list[tuple[int, int, str]] = []
+    image = compile_network(network, config, lambda *step: names.append(step))
+    assert names == [(i, len(network.layers), layer.name) for i, layer in enumerate(network.layers)]
+    check_structure(image, network)
+    assert compile_network(network, config).blob == image.blob
+    header = json.loads(json.dumps(image.to_header()))
+    assert Image.from_header(header, image.blob) == image
+    x = random_input(rng, network)
+    assert np.array_equal(run_on_model(image, x), network.run(x))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_lenet(name: str) -> None:
+    rng = np.random.default_rng(3)
+    network, config = tiny_lenet(rng), CONFIGS[name]
+    image = compile_network(network, config)
+    check_structure(image, network)
+    # 84 words of conv1 in 32 words of accumulators: 8 rows of 28 pixels at a time.
+    assert [info.strips for info in image.layers] == [3 if name == "demo" else 1, 1, 1, 1, 1, 1]
+    assert [info.positions for info in image.layers] == [25, 80, 500, 200, 800, 500]
+    x = random_input(rng, network, 3)
+    assert np.array_equal(run_on_model(image, x), network.run(x))
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS)
+def test_no_layer_writes_over_what_it_reads(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network, config = random_network(rng), random_config(rng)
+    places = place(network, config)
+    for x, y in pairwise(places):
+        assert x.base % 8 == 0 and y.base % 8 == 0
+        assert x.base + x.padded_size <= y.base or y.base + y.padded_size <= x.base
+        assert max(x.base + x.padded_size, y.base + y.padded_size) <= config.x_bytes
+
+
+def test_strips_cover_the_rows_and_share_the_streams() -> None:
+    rng = np.random.default_rng(5)
+    layers = (conv2d(rng, "conv", (3, 2, 3, 3)), MaxPool2d("pool"))
+    network = Network("n", (2, 15, 12), 1.0, 1.0, layers)
+    image = compile_network(network, Config("c", 2, 4, acc_words=16))
+    check_structure(image, network)
+    strips_of_conv = image.descriptors()[1:5]
+    assert [d["out_height"] for d in strips_of_conv] == [4, 4, 4, 1]  # even: the pooling reads split rows
+    assert [d["words"] for d in strips_of_conv] == [12, 12, 12, 3]
+    tables = [beats_of(image, d["address"], d["beats"]) for d in strips_of_conv]
+    tap = slice(4 + MAX_CODE_LENGTH + 1, 4 + MAX_CODE_LENGTH + 1 + 9)
+    for number, table in enumerate(tables):
+        assert np.array_equal(table[:4], tables[0][:4])  # the same lanes, streams included
+        addresses = [[TAP.unpack(int(beat))["x_address"] for beat in each[tap]] for each in (tables[0], table)]
+        assert addresses[1] == [address + number * 4 * 12 for address in addresses[0]]
+        assert strips_of_conv[number]["x_address"] - strips_of_conv[0]["x_address"] == number * 2 * 5
+    x = random_input(rng, network)
+    assert np.array_equal(run_on_model(image, x), network.run(x))
+
+
+def test_channel_table_is_in_stored_order() -> None:
+    rng = np.random.default_rng(9)
+    layer = linear(rng, "fc", (9, 20), 0.5)
+    image = compile_network(Network("n", (20, 1, 1), 1.0, 1.0, (layer,)), CONFIGS["demo"])
+    d = image.descriptors()[1]
+    table = [CHANNEL.unpack(int(beat)) for beat in beats_of(image, d["address"], d["beats"])[-9:]]
+    assert image.output.order is not None and list(image.output.order) != list(range(9))
+    for key in ("bias", "multiplier", "shift"):
+        assert [entry[key] for entry in table] == getattr(layer, key)[list(image.output.order)].tolist()
+
+
+DEMO = CONFIGS["demo"]
+BIG = conv2d(np.random.default_rng(0), "big", (1, 1, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "changes", "message"),
+    [
+        ((1, 9, 9), (BIG,), {}, "big: needs 36 kernel positions, .* 32"),
+        (
+            (2, 1, 1),
+            (unit_linear(np.ones((9, 2))),),
+            {"channels": 8},
+            "fc: needs 9 output channels, config demo has room for 8",
+        ),
+        (
+            (17000, 1, 1),
+            (unit_linear(np.ones((1, 17000))),),
+            {},
+            r"fc: input and output need 17000 \+ 8 = 17008 bytes .* 16384",
+        ),
+        (
+            (66000, 1, 1),
+            (unit_linear(np.ones((1, 66000))),),
+            {"x_words": 65536},
+            "fc: needs 66000 positions of one tap",
+        ),
+        (
+            (600, 1, 1),
+            (unit_linear(np.full((1, 600), 127)),),
+            {},
+            "fc: sums of output channel 0 can reach 9753600; .* 8388607",
+        ),
+        ((1, 1, 1), (unit_linear(np.ones((2, 1)), 1 << 23),), {}, "fc: a bias of 8388608 in accumulator units"),
+        (
+            (1, 1, 1),
+            (unit_linear(np.ones((2, 1)), 70000),),
+            {"acc_bits": 16},
+            "fc: output channel 0 with its bias of 70000",
+        ),
+        ((1, 2, 80), (MaxPool2d("pool"),), {"acc_words": 8, "pixels": 4}, "pool: .* 40 pixels do not fit 8 words of 4"),
+        ((1, 300, 300), (MaxPool2d("pool"),), {"x_words": 65536}, "pool: needs 90000 bytes from channel to channel"),
+    ],
+)
+def test_limits_are_named(shape: tuple, layers: tuple, changes: dict, message: str) -> None:
+    with pytest.raises(CompileError, match=message):
+        compile_network(Network("n", shape, 1.0, 1.0, layers), dataclasses.replace(DEMO, **changes))
+
+
+def test_fields_that_overflow_name_the_layer() -> None:
+    ones = np.ones((1, 1), np.int8)
+    network = Network("n", (1, 1, 1), 1.0, 1.0, tuple(unit_linear(ones, name=f"fc{i}") for i in range(257)))
+    with pytest.raises(CompileError, match=r"fc256: descriptor: layer = 256 is outside 0\.\.255"):
+        compile_network(network, DEMO)

@@ -1,0 +1,90 @@
+"""headrace.placement."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.placement import Placement
+
+SIZES = st.integers(1, 9)
+
+
+@given(SIZES, SIZES, SIZES, st.booleans(), st.integers(0, 100), st.integers(0, 2**32 - 1))
+def test_every_element_has_its_own_byte_inside(c: int, h: int, w: int, split: bool, base: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    place = Placement.make((c, h, w), split, base).ordered(rng.permutation(c))
+    offsets = place.offsets()
+    assert offsets.shape == (c, h, w) and offsets.dtype == np.int64
+    assert len(np.unique(offsets)) == offsets.size
+    assert offsets.min() >= base and offsets.max() < base + place.size
+    assert 0 <= place.padded_size - place.size < 8 and place.padded_size % 8 == 0
+    x = rng.integers(-128, 128, (c, h, w), dtype=np.int8)
+    memory = place.pack(x)
+    assert len(memory) == place.padded_size
+    assert np.array_equal(place.unpack(memory), x)
+    assert np.array_equal(place.unpack(memory[: place.size]), x)
+
+
+def test_dense_placement_is_c_order() -> None:
+    place = Placement.make((2, 3, 5))
+    assert np.array_equal(place.offsets().ravel(), np.arange(30))
+    assert place.tap_address(2, 1) == 11 and place.row_address(2) == 10
+
+
+def test_split_placement_by_hand() -> None:
+    place = Placement.make((2, 3, 5), split=True, base=8)  # planes of 2 rows of 3
+    assert (place.pitch, place.plane, place.row_phase, place.column_phase) == (3, 24, 12, 6)
+    assert place.offsets()[1].tolist() == [
+        [32 + 0, 32 + 6, 32 + 1, 32 + 7, 32 + 2],
+        [32 + 12, 32 + 18, 32 + 13, 32 + 19, 32 + 14],
+        [32 + 3, 32 + 9, 32 + 4, 32 + 10, 32 + 5],
+    ]
+    assert place.row_address(2) == 11
+    with pytest.raises(ValueError, match="row 1"):
+        place.row_address(1)
+
+
+@given(SIZES, SIZES, st.booleans())
+def test_taps_lead_to_the_elements_under_the_kernel(h: int, w: int, split: bool) -> None:
+    place, step = Placement.make((1, h, w), split), 2 if split else 1
+    offsets = place.offsets()[0]
+    for i, j in np.ndindex(h, w):
+        for row, column in np.ndindex((h - i + step - 1) // step, (w - j + step - 1) // step):
+            assert place.tap_address(i, j) + row * place.pitch + column == offsets[i + step * row, j + step * column]
+
+
+def test_order_says_which_channel_is_stored_where() -> None:
+    place = Placement.make((3, 1, 2)).ordered((2, 0, 1))
+    assert place.offsets()[:, 0].tolist() == [[2, 3], [4, 5], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"order": (0, 0)}, "not a permutation of 2 channels"),
+        ({"order": (0, 1, 2)}, "not a permutation"),
+        ({"plane": 5}, "does not fit its planes"),
+        ({"pitch": 2}, "overlap or leave"),
+        ({"split": True}, "overlap or leave"),
+        ({"plane": 7, "pitch": 5}, "overlap or leave"),
+        ({"width": 0}, "must be positive"),
+        ({"base": -1}, "must be positive"),
+        ({"channels": 1 << 30}, "does not fit its planes"),
+    ],
+)
+def test_impossible_placements_are_refused(change: dict, message: str) -> None:
+    good = {"channels": 2, "height": 2, "width": 3, "base": 0, "plane": 6, "pitch": 3}
+    Placement(**good)
+    with pytest.raises(ValueError, match=message):
+        Placement(**(good | change))
+
+
+def test_wrong_tensors_are_refused() -> None:
+    place = Placement.make((1, 2, 3))
+    with pytest.raises(ValueError, match=r"holds int8 \(1, 2, 3\), not int8 \(2, 3\)"):
+        place.pack(np.zeros((2, 3), np.int8))
+    with pytest.raises(ValueError, match="not int64"):
+        place.pack(np.zeros((1, 2, 3), np.int64))
+    with pytest.raises(ValueError, match="placement of 6 bytes, not 5"):
+        place.unpack(bytes(5))

@@ -1,0 +1,52 @@
+"""headrace.compress.prune."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from headrace.compress.prune import magnitude_mask
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
+WEIGHTS = hnp.arrays(
+    np.float32, SHAPES, elements=st.sampled_from([-2.0, -1.0, -0.0, 0.0, 0.5, 1.0, 2.0**-100, 2.0**100])
+)
+
+
+@given(WEIGHTS, st.floats(0, 1))
+def test_exact_count_and_largest_kept(W: np.ndarray, density: float) -> None:
+    mask = magnitude_mask(W, density)
+    assert (mask.shape, mask.dtype) == (W.shape, np.bool_)
+    kept = round(density * W.size)
+    order = np.argsort(-np.abs(W.astype(np.float64)).ravel(), kind="stable")[:kept]  # ties by index
+    assert np.flatnonzero(mask).tolist() == sorted(order.tolist())
+
+
+def test_ties_keep_the_first() -> None:
+    W = np.array([[1, -1, 2], [1, 1, -2]])
+    assert magnitude_mask(W, 4 / 6).tolist() == [[True, True, True], [False, False, True]]
+
+
+def test_integers_of_full_range() -> None:
+    assert magnitude_mask(np.array([-128, 127, 0], dtype=np.int8), 1 / 3).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("density", "kept"), [(0.0, 0), (1e-9, 0), (0.25, 250), (1.0, 1000)])
+def test_counts(density: float, kept: int) -> None:
+    W = np.random.default_rng(0).normal(size=1000)
+    assert magnitude_mask(W, density).sum() == kept
+
+
+@pytest.mark.parametrize("density", [-0.1, 1.1, float("nan"), 5])
+def test_wrong_density(density: float) -> None:
+    with pytest.raises(ValueError, match="density"):
+        magnitude_mask(np.ones(3), density)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_not_finite(bad: float) -> None:
+    with pytest.raises(ValueError, match="NaN or an infinity"):
+        magnitude_mask([1.0, bad], 0.5)
