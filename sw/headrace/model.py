@@ -37,7 +37,7 @@ def conv2d(
         raise ValueError(f"conv2d: kernel {kh}x{kw} does not fit into {rows}x{columns}")
     kind = _sum_type(x, w)
     kernel = w.astype(kind).reshape(groups, m // groups, c, kh, kw)
-    result = np.zeros((n, groups, m // groups, height * width), kind)
+    result: NDArray[Any] = np.zeros((n, groups, m // groups, height * width), kind)
     for i in range(kh):
         for j in range(kw):
             window = x[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
