@@ -98,14 +98,14 @@ class LayerProgram:
         start = 4 * DESCRIPTOR_BYTES
         sizes = [len(stream) for stream in streams]
         tables = [
-            code_beats(self.encoded.code),
+            code_beats(self.encoded.codes),
             tap_beats(self.taps),
-            symbol_beats(self.encoded.code),
+            symbol_beats(self.encoded.codes),
             channel_beats(lowered, self.encoded.order),
         ]
         beats = 2 * self.config.lanes + sum(len(table) for table in tables)
         addresses = [start + 8 * beats + sum(sizes[:lane]) for lane in range(len(streams))]
-        self.tables = to_bytes(lane_beats(addresses, streams, self.encoded.lane_rows), *tables)
+        self.tables = to_bytes(lane_beats(addresses, self.encoded), *tables)
         self.streams = b"".join(streams)
         self.descriptor = {
             "opcode": Opcode.LAYER,
@@ -117,7 +117,8 @@ class LayerProgram:
             "in_plane": 1,
             "words": words,
             "out_channels": rows,
-            "symbol_beats": len(symbol_beats(self.encoded.code)),
+            "code_tables": len(self.encoded.codes),
+            "symbol_beats": len(symbol_beats(self.encoded.codes)),
             "clamp_low": -128,
             "clamp_high": 127,
             "pitch": words * self.config.pixels,

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from headrace.bits import BitReader
 from headrace.code import Code
 from headrace.errors import StreamError
-from headrace.isa import LITERAL, ROW, SLOTS, SYMBOL, ErrorCode
+from headrace.isa import LITERAL, NO_ESCAPE, ROW, SLOTS, SYMBOL, ErrorCode
 from headrace.stream import Operations
 
 
-def reference_lane(code: Code, data: bytes, rows: int, positions: int) -> npt.NDArray[np.int64] | ErrorCode:
+def reference_lane(
+    codes: Sequence[Code], data: bytes, rows: int, positions: int, table: int = 0
+) -> npt.NDArray[np.int64] | ErrorCode:
     """A lane as docs/hardware.md tells it, one symbol at a time, from the device's tables."""
-    limit, base, escape_limit = code.limits()
+    entries = np.concatenate([code.entries for code in codes])
+    starts = np.cumsum([0, *(code.entries.size for code in codes)])
+    tables = [code.limits(int(start)) for code, start in zip(codes, starts, strict=False)]
+    missing = np.zeros(12, np.int64), np.zeros(12, np.int64), NO_ESCAPE
     bits, slots = BitReader(data), {}
     result = np.zeros((rows, positions), np.int64)
     row, column, target, sums = 0, 0, 0, np.zeros(positions, np.int64)
     while row < rows:
+        limit, base, escape_limit = tables[table] if table < len(tables) else missing
         window = bits.peek(12)
         longer = np.flatnonzero(window < limit)
         if not bits.remaining:
@@ -29,9 +37,12 @@ def reference_lane(code: Code, data: bytes, rows: int, positions: int) -> npt.ND
         try:
             codeword = bits.read(length)
             if window >= escape_limit:
-                word = LITERAL.unpack(bits.read(LITERAL.width)) | {"end": 0}
+                entry = bits.read(LITERAL.width)
+                word = LITERAL.unpack(entry)
+                if word["end"]:
+                    table = ROW.unpack(entry & ((1 << ROW.width) - 1))["table"]
             else:
-                entry = int(code.entries[(codeword + int(base[length - 1])) & 0xFFFF])
+                entry = int(entries[(codeword + int(base[length - 1])) & 0xFFFF])
                 word = SYMBOL.unpack(entry)
         except StreamError:
             return ErrorCode.UNDERRUN

@@ -22,9 +22,9 @@ def random_matrix(
     return W.astype(np.int8)
 
 
-def random_plan(rng: np.random.Generator, rows: int, lanes: int, differential: float = 0.6) -> Plan:
+def random_plan(rng: np.random.Generator, rows: int, lanes: int, differential: float = 0.6, tables: int = 1) -> Plan:
     """A valid plan: rows shuffled over the lanes, each a difference from the row of a random slot with probability
-    `differential`.
+    `differential`, in one of `tables` codes.
     """
     deal = rng.integers(lanes, size=rows)
     shuffled = rng.permutation(rows)
@@ -34,11 +34,12 @@ def random_plan(rng: np.random.Generator, rows: int, lanes: int, differential: f
         entries = []
         for row in shuffled[deal == lane].tolist():
             target = int(rng.integers(SLOTS)) if held else 0
+            table = int(rng.integers(tables))
             if held and rng.random() < differential:
                 source = int(rng.choice(sorted(held)))
-                entries.append(RowPlan(row, held[source], source, target))
+                entries.append(RowPlan(row, held[source], source, target, table))
             else:
-                entries.append(RowPlan(row, target=target))
+                entries.append(RowPlan(row, target=target, table=table))
             held[target] = row
         plan.append(tuple(entries))
     return tuple(plan)

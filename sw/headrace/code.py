@@ -1,11 +1,13 @@
-"""The device's prefix code over symbol-table entries, and which entries are worth a place in the table.
+"""The device's prefix codes over symbol-table entries, and which entries are worth a place in the table.
 
-An entry is an `isa.SYMBOL` word: a tap, or an end of row whose low bits are `isa.ROW`. The code is canonical with
-codewords of at most 12 bits; the last codeword may be an escape, which has no entry.
+An entry is an `isa.SYMBOL` word: a tap, or an end of row whose low bits are `isa.ROW`. A code is canonical with
+codewords of at most 12 bits; the last codeword may be an escape, which has no entry. The codes of a layer share one
+symbol table: the entries of code 0, then those of code 1, ...
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,13 +24,14 @@ MAX_RUN = (1 << RUN_BITS) - 1
 END_BIT = SYMBOL.pack({"end": 1})
 VALUE_MASK = SYMBOL.pack({"value": -1})
 RUN_SHIFT = SYMBOL.pack({"run": 1}).bit_length() - 1
+TABLE_SHIFT = ROW.pack({"table": 1}).bit_length() - 1
 SOURCE_SHIFT = ROW.pack({"source": 1}).bit_length() - 1
 DIFFERENTIAL_BIT = ROW.pack({"differential": 1})
 WINDOWS = 1 << MAX_CODE_LENGTH
 
 _TAP_BITS = SYMBOL.pack({"value": -1, "run": MAX_RUN})
 _ROW_BITS = END_BIT | ROW.pack({"target": SLOTS - 1, "source": SLOTS - 1, "differential": 1})
-_RARE = 4  # an entry used more often than this repays its 32 bits of table whatever the lengths are
+_RARE = 4  # an entry used more often than this repays its place in the table whatever the lengths are
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +85,8 @@ class Code:
         """(n + escape,) codeword i in the low `lengths[i]` bits."""
         return canonical_codes(self.lengths)
 
-    def limits(self) -> tuple[IntArray, IntArray, int]:
-        """The fields of the `isa.CODE` table.
+    def limits(self, first_entry: int = 0) -> tuple[IntArray, IntArray, int]:
+        """The fields of the `isa.CODE` table, where the code's entries start at `first_entry` of the symbol table.
 
         Returns:
             limit (12,) for lengths 1..12, in 0..4096; base (12,), modulo 2**16 and 0 for a length without codewords;
@@ -93,7 +96,7 @@ class Code:
         limit = np.array([spans[self.lengths <= n].sum() for n in range(1, MAX_CODE_LENGTH + 1)], np.int64)
         base = np.zeros(MAX_CODE_LENGTH, np.int64)
         used, first = np.unique(self.lengths, return_index=True)
-        base[used.astype(np.int64) - 1] = (first - self.codewords[first].astype(np.int64)) & 0xFFFF
+        base[used.astype(np.int64) - 1] = (first_entry + first - self.codewords[first].astype(np.int64)) & 0xFFFF
         return limit, base, int(limit[-1] - spans[-1]) if self.escape else NO_ESCAPE
 
     def lookup(self) -> tuple[npt.NDArray[np.uint8], IntArray]:
@@ -107,85 +110,99 @@ class Code:
         index[:covered] = np.repeat(np.arange(self.lengths.size), spans)
         return length, index
 
-    @classmethod
-    def from_tables(cls, limit: npt.ArrayLike, base: npt.ArrayLike, escape_limit: int, entries: npt.ArrayLike) -> Code:
-        """The code that a device with these tables decodes; `limits` reversed.
 
-        Args:
-            limit, base: integers (12,), as `limits` returns them; the base of a length without codewords is ignored.
-            escape_limit: first window of the escape codeword, or NO_ESCAPE.
-            entries: the symbol table, (n,) or, filled up to whole beats with one zero entry, (n + 1,).
+CodeTable = tuple[npt.ArrayLike, npt.ArrayLike, int]
+"""limit (12,), base (12,) and escape limit, as `Code.limits` returns them."""
 
-        Raises:
-            StreamError: the tables are those of no canonical code, or do not fit each other.
-        """
-        limits, bases, table = np.asarray(limit, np.int64), np.asarray(base, np.int64), np.asarray(entries, np.uint32)
-        if limits.shape != (MAX_CODE_LENGTH,) or bases.shape != limits.shape or table.ndim != 1:
-            raise StreamError(f"code table is not of {MAX_CODE_LENGTH} lengths")
-        spans = np.diff(limits, prepend=0)
-        shifts = MAX_CODE_LENGTH - np.arange(1, MAX_CODE_LENGTH + 1)
-        if np.any(spans < 0) or limits[-1] > WINDOWS or np.any(spans & ((1 << shifts) - 1)):
-            raise StreamError("limits of the code table are not those of a canonical code")
-        counts = spans >> shifts
-        lengths = np.repeat(np.arange(1, MAX_CODE_LENGTH + 1), counts).astype(np.uint8)
+
+def codes_from_tables(tables: Sequence[CodeTable], entries: npt.ArrayLike) -> tuple[Code, ...]:
+    """The codes that a device with these tables decodes; `Code.limits` reversed.
+
+    Args:
+        tables: of each code; the base of a length without codewords is ignored.
+        entries: the symbol table, (n,) or, filled up to whole beats with one zero entry, (n + 1,).
+
+    Raises:
+        StreamError: the tables are those of no canonical code, or do not fit each other.
+    """
+    words = np.asarray(entries, np.uint32)
+    codes: list[Code] = []
+    first = 0
+    for limit, base, escape_limit in tables:
+        limits, bases = np.asarray(limit, np.int64), np.asarray(base, np.int64)
+        lengths = _lengths_of(limits)
         escape = escape_limit != NO_ESCAPE
         size = lengths.size - escape
-        if size < 0 or not size <= table.size <= size + 1 or np.any(table[size:]):
-            raise StreamError(f"symbol table has {table.size} entries, the code table has codewords for {size}")
-        code = cls(table[:size], lengths, escape)
-        expected = code.limits()
-        if np.any((bases != expected[1]) & (counts > 0)) or escape_limit != expected[2]:
-            raise StreamError("base or escape limit of the code table does not fit the limits")
-        return code
+        if bases.shape != limits.shape or size < 0 or first + size > words.size:
+            raise StreamError(f"symbol table has {words.size} entries, fewer than the code tables have codewords")
+        code = Code(words[first : first + size], lengths, escape)
+        expected = code.limits(first)
+        used = np.isin(np.arange(1, MAX_CODE_LENGTH + 1), lengths)
+        if np.any((bases != expected[1]) & used) or escape_limit != expected[2]:
+            raise StreamError("base or escape limit of a code table does not fit the limits")
+        codes.append(code)
+        first += size
+    if words.ndim != 1 or words.size > first + 1 or np.any(words[first:]):
+        raise StreamError(f"symbol table has {words.size} entries, the code tables have codewords for {first}")
+    return tuple(codes)
 
 
-def build_code(entries: npt.ArrayLike, counts: npt.ArrayLike, literal_count: int, max_entries: int) -> Code:
+def _lengths_of(limits: IntArray) -> npt.NDArray[np.uint8]:
+    """Code lengths of all codewords, from the limits."""
+    if limits.shape != (MAX_CODE_LENGTH,):
+        raise StreamError(f"code table is not of {MAX_CODE_LENGTH} lengths")
+    spans = np.diff(limits, prepend=0)
+    shifts = MAX_CODE_LENGTH - np.arange(1, MAX_CODE_LENGTH + 1)
+    if np.any(spans < 0) or limits[-1] > WINDOWS or np.any(spans & ((1 << shifts) - 1)):
+        raise StreamError("limits of the code table are not those of a canonical code")
+    return np.repeat(np.arange(1, MAX_CODE_LENGTH + 1), spans >> shifts).astype(np.uint8)
+
+
+def build_code(
+    entries: npt.ArrayLike,
+    counts: npt.ArrayLike,
+    literal_count: int,
+    max_entries: int,
+    entry_bits: float = SYMBOL.width,
+) -> Code:
     """The code of fewest bits, table included, that this search finds.
 
-    Ends of row are always in the table. Of the taps the more frequent are; the rest are left to the escape if its
-    codeword and 21 bits each time come cheaper than 32 bits of table and a codeword each time. The escape takes a
-    longest codeword, as the device needs it, so a frequent escape can make a smaller length limit the better one.
+    The more frequent entries are in the table; the rest are left to the escape if its codeword and a literal each time
+    come cheaper than a place in the table and a codeword each time. The escape takes a longest codeword, as the device
+    needs it, so a frequent escape can make a smaller length limit the better one. Entries of equal length are sorted,
+    so that entries and their lengths determine the code.
 
     Args:
         entries: distinct `isa.SYMBOL` words (n,).
         counts: how often each is used, positive (n,).
-        literal_count: escapes that are needed in any case (runs that no entry holds).
-        max_entries: size of the symbol table.
-
-    Raises:
-        StreamError: the ends of row alone do not fit.
+        literal_count: escapes that are needed in any case (runs that no entry holds, changes of table).
+        max_entries: places in the symbol table.
+        entry_bits: what a place costs.
     """
     words, uses = np.asarray(entries, np.uint32), np.asarray(counts, np.int64)
     order = np.lexsort((words, -uses))  # decreasing count; the word settles ties, for equal bytes everywhere
     words, uses = words[order], uses[order]
-    is_end = (words & np.uint32(END_BIT)) != 0
-    ends = int(np.count_nonzero(is_end))
-    taps = uses[~is_end]
-    room = min(max_entries, WINDOWS) - ends
-    if room < 0 or (room == 0 and ends == WINDOWS and (taps.size or literal_count)):
-        raise StreamError(f"{ends} kinds of row do not fit in a symbol table of {max_entries} entries")
-
-    best: tuple[int, Code] | None = None
-    tap_rank = np.cumsum(~is_end)  # of a tap: 1 for the most frequent
-    for kept in _candidates(taps, min(room, taps.size), ends):
-        escapes = literal_count + int(taps[kept:].sum())
-        if ends + kept + (escapes > 0) > WINDOWS:
+    best: tuple[float, Code] | None = None
+    for kept in _candidates(uses, min(max_entries, WINDOWS, uses.size)):
+        escapes = literal_count + int(uses[kept:].sum())
+        if kept + (escapes > 0) > WINDOWS:
             kept -= 1
-            escapes += int(taps[kept])
-        keep = is_end | (tap_rank <= kept)
-        bits, lengths = _lengths(uses[keep], escapes)
-        bits += SYMBOL.width * (ends + kept)
-        if best is None or bits < best[0]:
-            best = bits, Code(words[keep], lengths, escapes > 0)
+            escapes += int(uses[kept])
+        bits, lengths = _lengths(uses[:kept], escapes)
+        cost = bits + entry_bits * kept
+        if best is None or cost < best[0]:
+            rank = np.lexsort((words[:kept], lengths[:kept]))
+            best = cost, Code(words[:kept][rank], lengths, escapes > 0)
     assert best is not None
     return best[1]
 
 
-def _candidates(taps: IntArray, most: int, ends: int) -> list[int]:
-    """How many of the most frequent taps to try to keep: all but the rare ones, or as many as fill short codes."""
-    sizes = {most, 0}
-    sizes |= {min(most, int(np.count_nonzero(taps > count))) for count in range(1, _RARE + 1)}
-    sizes |= {min(most, max(0, (1 << bits) - 1 - ends)) for bits in range(1, MAX_CODE_LENGTH + 1)}
+def _candidates(uses: IntArray, most: int) -> list[int]:
+    """How many of the most frequent entries to try to keep, some if there are any: all but the rare ones, or as many
+    as fill short codes."""
+    sizes = {most}
+    sizes |= {min(most, max(1, int(np.count_nonzero(uses > count)))) for count in range(1, _RARE + 1)}
+    sizes |= {min(most, (1 << bits) - 1) for bits in range(1, MAX_CODE_LENGTH + 1)}
     return sorted(sizes, reverse=True)
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .coding import Coding, Effort, Strips, choose_coding
 from .config import Config
-from .errors import CompileError, StreamError
+from .errors import CompileError
 from .image import Image, LayerInfo
-from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, Opcode, table_beats
+from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, SLOTS, Opcode, table_beats
 from .layers import Lowered, Range, ceil_div, check_layer, check_sums, lower, output_range, strips
 from .network import Layer, Network
 from .placement import Placement
-from .schedule import fresh_plan
-from .stream import EncodedLayer, encode_layer
+from .stream import EncodedLayer
 from .tables import channel_beats, code_beats, lane_beats, symbol_beats, tap_beats, to_bytes, xor
 
 Progress = Callable[[int, int, str], None]
@@ -29,22 +29,29 @@ class Part:
     x: Placement
     y: Placement
     lowered: Lowered
-    encoded: EncodedLayer
+    coding: Coding
     strips: list[tuple[int, int, int]]
     """(first row, rows, words) each: one LAYER descriptor."""
 
     @property
+    def encoded(self) -> EncodedLayer:
+        return self.coding.encoded
+
+    @property
     def table_bytes(self) -> int:
         """Bytes of one strip's tables."""
-        code, taps, rows = self.encoded.code, len(self.lowered.tap_addresses), len(self.lowered.matrix)
-        return BEAT_BYTES * table_beats(len(self.encoded.streams), taps, (len(code.entries) + 1) // 2, rows)
+        encoded, taps, rows = self.encoded, len(self.lowered.tap_addresses), len(self.lowered.matrix)
+        symbol_beats = ceil_div(encoded.entries, 2)
+        return BEAT_BYTES * table_beats(len(encoded.streams), len(encoded.codes), taps, symbol_beats, rows)
 
     @property
     def stream_bytes(self) -> int:
         return sum(len(stream) for stream in self.encoded.streams)
 
 
-def compile_network(network: Network, config: Config, progress: Progress | None = None) -> Image:
+def compile_network(
+    network: Network, config: Config, progress: Progress | None = None, effort: Effort = Effort.DEFAULT
+) -> Image:
     """The image of `network` for devices of `config`; equal arguments give equal bytes.
 
     `progress(done, total, name)` is called before each layer. CompileError names the layer, what it needs and what
@@ -56,7 +63,7 @@ def compile_network(network: Network, config: Config, progress: Progress | None 
     for index, layer in enumerate(network.layers):
         if progress is not None:
             progress(index, len(network.layers), layer.name)
-        parts.append(compile_layer(layer, places[index], places[index + 1], values, config))
+        parts.append(compile_layer(layer, places[index], places[index + 1], values, config, effort))
         places[index + 1] = parts[-1].y
         values = output_range(layer, values)
     return link(network, config, parts)
@@ -80,27 +87,36 @@ def place(network: Network, config: Config) -> list[Placement]:
     return [tensor.at(index % 2 * (config.x_bytes - tensor.padded_size)) for index, tensor in enumerate(places)]
 
 
-def compile_layer(layer: Layer, x: Placement, y: Placement, values: Range, config: Config) -> Part:
+def compile_layer(
+    layer: Layer, x: Placement, y: Placement, values: Range, config: Config, effort: Effort = Effort.DEFAULT
+) -> Part:
     """One layer whose input lies at `x` with values in `values`; its output goes to `y`, in an order of its own."""
     lowered = lower(layer, x, config.pixels)
     check_layer(layer.name, lowered, config)
     cuts = strips(y, lowered.pitch, config.pixels, config.acc_words)
-    if cuts is not None:
-        plan = fresh_plan(lowered.matrix, config.lanes, cuts[0][2])
-        check_sums(layer.name, lowered, values, {row.row: row.parent for lane in plan for row in lane}, config)
-        slots = 1 + max(row.target for lane in plan for row in lane)
-        cuts = strips(y, lowered.pitch, config.pixels, config.acc_words >> (slots - 1).bit_length())
     if cuts is None:
         rows = 2 if y.split else 1
         raise CompileError(
             f"{layer.name}: {rows} output rows of {lowered.pitch} pixels do not fit {config.acc_words} words of "
             f"{config.pixels} accumulators of config {config.name}"
         )
+    words = tuple(words for _, _, words in cuts)
+    beats = table_beats(config.lanes, 0, len(lowered.tap_addresses), 0, len(lowered.matrix))
+    slots = min(SLOTS, config.acc_words >> (max(words) - 1).bit_length())
+    work = Strips(words, beats)
     try:
-        encoded = encode_layer(lowered.matrix, plan, max_entries=config.symbols)
-    except StreamError as error:
-        raise CompileError(f"{layer.name}: {error}") from None
-    return Part(layer, x, y.ordered(encoded.order), lowered, encoded, cuts)
+        coding = choose_coding(lowered.matrix, config, work, 0 if lowered.maximum else slots, effort)
+        _check(layer, lowered, values, coding, config)
+    except CompileError:
+        # Sums on the way from row to row can be larger than those of any row from zero.
+        coding = choose_coding(lowered.matrix, config, work, 0, effort)
+        _check(layer, lowered, values, coding, config)
+    return Part(layer, x, y.ordered(coding.encoded.order), lowered, coding, cuts)
+
+
+def _check(layer: Layer, lowered: Lowered, values: Range, coding: Coding, config: Config) -> None:
+    parents = {row.row: row.parent for lane in coding.plan for row in lane}
+    check_sums(layer.name, lowered, values, parents, config)
 
 
 def link(network: Network, config: Config, parts: list[Part]) -> Image:
@@ -159,10 +175,10 @@ def strip_tables(part: Part, first_row: int, streams: int) -> bytes:
     encoded, lowered = part.encoded, part.lowered
     addresses = streams + np.cumsum([0, *(len(stream) for stream in encoded.streams)])[:-1]
     return to_bytes(
-        lane_beats([int(address) for address in addresses], encoded.streams, encoded.lane_rows),
-        code_beats(encoded.code),
+        lane_beats(addresses.tolist(), encoded),
+        code_beats(encoded.codes),
         tap_beats([address + first_row * lowered.pitch for address in lowered.tap_addresses]),
-        symbol_beats(encoded.code),
+        symbol_beats(encoded.codes),
         channel_beats(lowered, encoded.order),
     )
 
@@ -181,8 +197,9 @@ def layer_descriptor(part: Part, strip: tuple[int, int, int]) -> dict[str, int]:
         "in_plane": lowered.in_plane,
         "words": words,
         "out_channels": len(lowered.matrix),
-        "symbol_beats": (len(part.encoded.code.entries) + 1) // 2,
+        "symbol_beats": ceil_div(part.encoded.entries, 2),
         "slot_shift": (words - 1).bit_length(),
+        "code_tables": len(part.encoded.codes),
         "clamp_low": lowered.low,
         "clamp_high": lowered.high,
         "pitch": lowered.pitch,
@@ -213,7 +230,10 @@ def describe(part: Part, descriptor: int, config: Config) -> LayerInfo:
         taps=taps,
         macs=taps * part.y.height * part.y.width,
         symbols=int(np.sum(encoded.lane_symbols)),
-        entries=len(encoded.code.entries),
+        code_tables=len(encoded.codes),
+        entries=encoded.entries,
+        longest_run=part.coding.longest_run,
+        rows_differential=part.coding.rows_differential,
         stream_bytes=part.stream_bytes,
         table_bytes=part.table_bytes * len(part.strips),
         strips=len(part.strips),

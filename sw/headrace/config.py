@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from .errors import ConfigError
-from .isa import BEAT_BYTES, ISA_VERSION, SLOTS
+from .isa import BEAT_BYTES, CODE_TABLES, ISA_VERSION, SLOTS
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Config:
     acc_bits: int = 24
     """Accumulator width; the compiler proves that no sum leaves it."""
     symbols: int = 1024
-    """Entries of the symbol table; a power of two."""
+    """Entries of the symbol table, all code tables together; a power of two."""
+    code_tables: int = 4
+    """Code tables of one layer; a power of two."""
     taps: int = 32
     """Entries of the tap table: kernel positions; a power of two."""
     channels: int = 1024
@@ -51,6 +53,7 @@ class Config:
             ("x_words", 4, 1 << 16),
             ("acc_words", SLOTS, 1 << 12),
             ("symbols", 4, 4096),
+            ("code_tables", 1, CODE_TABLES),
             ("taps", 2, 128),
             ("channels", 4, 4096),
             ("fifo_beats", 4, 512),

@@ -39,8 +39,13 @@ class LayerInfo:
     """taps * output pixels."""
     symbols: int
     """Codewords in the streams."""
+    code_tables: int
     entries: int
-    """Entries of the symbol table."""
+    """Entries of the symbol table, which the code tables share."""
+    longest_run: int
+    """Longest zero run that the encoder gave to one symbol."""
+    rows_differential: int
+    """Rows that are stored as differences from another."""
     stream_bytes: int
     """Streams in memory, padded to beats; strips share them."""
     table_bytes: int
@@ -201,7 +206,8 @@ class Image:
 
     def _check_streams(self, number: int, values: Mapping[str, int]) -> None:
         lanes = self.config.lanes
-        if values["beats"] != table_beats(lanes, values["taps"], values["symbol_beats"], values["out_channels"]):
+        sizes = (values[key] for key in ("code_tables", "taps", "symbol_beats", "out_channels"))
+        if values["code_tables"] < 1 or values["beats"] != table_beats(lanes, *sizes):
             raise FormatError(f"image: descriptor {number}: tables are not those of {lanes} lanes")
         for lane, stream in enumerate(self._streams(values)):
             if stream["address"] % BEAT_BYTES or stream["address"] + stream["beats"] * BEAT_BYTES > len(self.blob):

@@ -11,14 +11,16 @@ from enum import IntEnum
 
 from .fields import Field, Record
 
-ISA_VERSION = 1
+ISA_VERSION = 2
 BEAT_BYTES = 8
 DESCRIPTOR_BYTES = 64
 MAX_CODE_LENGTH = 12
 RUN_BITS = 8  # zero run of a table entry
 VALUE_BITS = 9  # int8 weight, or the difference of two
 LITERAL_RUN_BITS = 12
-LITERAL_BITS = LITERAL_RUN_BITS + VALUE_BITS
+LITERAL_BITS = LITERAL_RUN_BITS + VALUE_BITS + 1
+CODE_TABLE_BITS = 3
+CODE_TABLES = 1 << CODE_TABLE_BITS
 SLOT_BITS = 3
 SLOTS = 1 << SLOT_BITS
 SLOT_SHIFT_MAX = 15
@@ -83,7 +85,7 @@ DESCRIPTOR = Record(
         Field("slot_shift", 8, "accumulator slot s starts at word s << slot_shift"),
         Field("clamp_low", 8, "lower limit of an output; 0 is ReLU", signed=True),
         Field("clamp_high", 8, "upper limit of an output", signed=True),
-        Field("reserved1", 8),
+        Field("code_tables", 8, "code tables of the layer, at least 1"),
         Field("pitch", 16, "computed pixels per output row (the input's row pitch)"),
         Field("out_width", 16, "leading columns that are results; the rest are written as zero"),
         Field("out_columns", 16, "columns that are written at all, at most `pitch`"),
@@ -103,7 +105,12 @@ assert DESCRIPTOR.width == 8 * DESCRIPTOR_BYTES
 LANE_STREAM = Record("lane stream", (Field("address", 32, "byte offset from PROGRAM"), Field("beats", 32)))
 LANE_ROWS = Record(
     "lane rows",
-    (Field("rows", 16), Field("first_channel", 16, "output channel of the first row"), Field("reserved", 32)),
+    (
+        Field("rows", 16),
+        Field("first_channel", 16, "output channel of the first row"),
+        Field("table", CODE_TABLE_BITS, "code table of the first row"),
+        Field("reserved", 32 - CODE_TABLE_BITS),
+    ),
 )
 CODE = Record(
     "code",
@@ -113,7 +120,8 @@ CODE = Record(
         Field("reserved", 32),
     ),
 )
-"""One for each length 1..MAX_CODE_LENGTH, then one whose limit is the escape codeword's first window (or NO_ESCAPE)."""
+"""For each code table one for each length 1..MAX_CODE_LENGTH, then one whose limit is the escape codeword's first
+window (or NO_ESCAPE). All code tables share one symbol table, through their bases."""
 TAP = Record(
     "tap", (Field("x_address", 32, "byte address of the tap's first pixel in channel 0's plane"), Field("reserved", 32))
 )
@@ -132,7 +140,8 @@ ROW = Record(
         Field("target", SLOT_BITS, "slot that the next row accumulates into"),
         Field("source", SLOT_BITS, "slot that the next row starts from"),
         Field("differential", 1, "0: the next row starts from zero"),
-        Field("reserved", VALUE_BITS + RUN_BITS - 2 * SLOT_BITS - 1),
+        Field("table", CODE_TABLE_BITS, "code table of the next row, in a literal; 0 in the symbol table: the same"),
+        Field("reserved", VALUE_BITS + RUN_BITS - 2 * SLOT_BITS - 1 - CODE_TABLE_BITS),
     ),
 )
 """What an end of row says of the row that follows it. A lane's first row starts from zero, into slot 0."""
@@ -146,10 +155,21 @@ CHANNEL = Record(
         Field("reserved1", 10),
     ),
 )
-LITERAL = Record("literal", (Field("value", VALUE_BITS, signed=True), Field("run", LITERAL_RUN_BITS)))
-"""Follows an escape codeword, most significant bit first: run, then value."""
+LITERAL = Record(
+    "literal",
+    (
+        Field("value", VALUE_BITS, signed=True),
+        Field("run", LITERAL_RUN_BITS),
+        Field("end", 1, "end of row: the low bits are ROW; the only kind that can change the code table"),
+    ),
+)
+"""Follows an escape codeword, most significant bit first: end, run, value."""
 
 
-def table_beats(lanes: int, taps: int, symbol_beats: int, out_channels: int) -> int:
+CODE_BEATS = MAX_CODE_LENGTH + 1
+"""Beats of one code table."""
+
+
+def table_beats(lanes: int, code_tables: int, taps: int, symbol_beats: int, out_channels: int) -> int:
     """Beats of a layer's tables."""
-    return 2 * lanes + MAX_CODE_LENGTH + 1 + taps + symbol_beats + out_channels
+    return 2 * lanes + code_tables * CODE_BEATS + taps + symbol_beats + out_channels

@@ -49,22 +49,31 @@ def assign_rows(costs: npt.ArrayLike, lanes: int, groups: Sequence[Sequence[int]
     return [[row for group in sorted(lane) for row in group] for lane in dealt]
 
 
-def fresh_plan(W: npt.ArrayLike, lanes: int, words: int) -> Plan:
-    """A plan without differential rows, balanced by each row's cycles.
+def fresh_plan(W: npt.ArrayLike, lanes: int, words: int, tables: npt.ArrayLike | None = None) -> Plan:
+    """A plan without differential rows, balanced by each row's cycles; each lane goes through its rows code by code.
 
     Args:
         W: integers (M, K).
         lanes: number of lanes.
         words: words of P pixels in a row; every tap takes that many cycles, and a row without taps as many. Decoding
             an end of row hides behind a row's last tap, unless that takes one cycle only.
+        tables: code of each row (M,); by default all are sent in code 0.
 
     Raises:
-        ValueError: W is not two-dimensional, or lanes or words is below 1.
+        ValueError: W is not two-dimensional, lanes or words is below 1, or tables is not of M numbers.
     """
     weights = np.asarray(W)
     if weights.ndim != 2:
         raise ValueError("weights must be a two-dimensional array")
     if words < 1:
         raise ValueError(f"words is {words}, must be at least 1")
+    codes = np.zeros(len(weights), np.int64) if tables is None else np.asarray(tables, np.int64)
+    if codes.shape != weights.shape[:1]:
+        raise ValueError(f"tables has shape {codes.shape}, not one code for each of {len(weights)} rows")
     costs = np.maximum(np.count_nonzero(weights, axis=1), 1) * words + (words == 1)
-    return tuple(tuple(RowPlan(row) for row in lane) for lane in assign_rows(costs, lanes))
+    listed = codes.tolist()
+    lanes_rows = assign_rows(costs, lanes)
+    return tuple(
+        tuple(RowPlan(row, table=listed[row]) for row in sorted(lane, key=lambda row: (listed[row], row)))
+        for lane in lanes_rows
+    )

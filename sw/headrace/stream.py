@@ -1,20 +1,43 @@
-"""The weight stream of a layer, version 1: rows dealt to lanes, one code, one bit string per lane.
+"""The weight stream of a layer, version 2: rows dealt to lanes, a few codes, one bit string per lane.
 
-`decode_layer(encode_layer(W, plan)) == W` for every int8 matrix and every valid plan.
+`decode_layer(encode_layer(W, plan)) == W` for every matrix whose weights, and differences that the plan asks for, have
+9 bits, and every valid plan.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
 from .bits import pack_bits
-from .code import DIFFERENTIAL_BIT, END_BIT, MAX_RUN, RUN_SHIFT, SOURCE_SHIFT, VALUE_MASK, Code, build_code
+from .code import (
+    DIFFERENTIAL_BIT,
+    END_BIT,
+    MAX_RUN,
+    RUN_SHIFT,
+    SOURCE_SHIFT,
+    TABLE_SHIFT,
+    VALUE_MASK,
+    Code,
+    build_code,
+)
 from .errors import StreamError
-from .isa import BEAT_BYTES, CODE, LANE_ROWS, LANE_STREAM, LITERAL_BITS, LITERAL_RUN_BITS, MAX_CODE_LENGTH, SLOTS
+from .isa import (
+    BEAT_BYTES,
+    CODE_BEATS,
+    CODE_TABLES,
+    LANE_ROWS,
+    LANE_STREAM,
+    LITERAL,
+    LITERAL_BITS,
+    LITERAL_RUN_BITS,
+    SLOTS,
+    SYMBOL,
+    VALUE_BITS,
+)
 from .stream_decode import MAX_WEIGHTS, LaneError, Operations, decode_lane, lane_operations
 
 __all__ = [
@@ -27,13 +50,18 @@ __all__ = [
     "decode_layer",
     "encode_layer",
     "lane_operations",
+    "row_symbols",
 ]
 
 IntArray = npt.NDArray[np.int64]
 
-_LITERAL = 1 << LITERAL_BITS  # marks a tap whose run no entry holds
+MAX_RUN_OF_SYMBOL = (1 << LITERAL_RUN_BITS) - 1
+"""Longest zero run of one symbol, a literal."""
+
+_LITERAL = 1 << LITERAL_BITS  # marks what no entry holds: a tap of a longer run, an end of row that changes the code
+_LITERAL_END = LITERAL.pack({"end": 1})
 _KEYS = 2 * END_BIT  # words that an entry can hold are below; all literals count as one more
-_MAX_LITERAL_RUN = (1 << LITERAL_RUN_BITS) - 1
+_MAX_WEIGHT = (1 << (VALUE_BITS - 1)) - 1
 
 
 @dataclass(frozen=True)
@@ -48,6 +76,8 @@ class RowPlan:
     """Slot that holds the parent at that time; nothing if fresh."""
     target: int = 0
     """Slot that the row accumulates into."""
+    table: int = 0
+    """Code that the row is sent in."""
 
 
 Plan = tuple[tuple[RowPlan, ...], ...]
@@ -62,10 +92,13 @@ class EncodedLayer:
     """M"""
     positions: int
     """K"""
-    code: Code
+    codes: tuple[Code, ...]
+    """At least one."""
     streams: tuple[bytes, ...]
     """One per lane, zero-padded to whole beats."""
     lane_rows: tuple[int, ...]
+    lane_tables: tuple[int, ...]
+    """Code of each lane's first row."""
     lane_symbols: tuple[int, ...]
     """Symbols per lane: taps, literals (one each, two cycles on the device) and ends of row."""
     lane_taps: tuple[int, ...]
@@ -73,12 +106,17 @@ class EncodedLayer:
     order: IntArray
     """(M,) row of the matrix that is output channel p; lane 0's rows come first."""
 
+    @property
+    def entries(self) -> int:
+        """Entries of the symbol table."""
+        return sum(code.entries.size for code in self.codes)
+
     def sizes(self) -> dict[str, int]:
-        """Bytes of `streams`, `symbol_table`, `code_table` and `lane_table`, as they lie in DRAM."""
+        """Bytes of `streams`, `symbol_table`, `code_tables` and `lane_table`, as they lie in DRAM."""
         return {
             "streams": sum(len(stream) for stream in self.streams),
-            "symbol_table": BEAT_BYTES * -(-self.code.entries.size // 2),
-            "code_table": (MAX_CODE_LENGTH + 1) * CODE.width // 8,
+            "symbol_table": BEAT_BYTES * -(-self.entries // 2),
+            "code_tables": BEAT_BYTES * CODE_BEATS * len(self.codes),
             "lane_table": len(self.streams) * (LANE_STREAM.width + LANE_ROWS.width) // 8,
         }
 
@@ -91,43 +129,51 @@ class _Symbols:
     row_starts: IntArray
     taps: IntArray
 
+    def tables(self, table_of_row: IntArray) -> IntArray:
+        """(n,) code of each symbol."""
+        return np.repeat(table_of_row, np.diff(self.row_starts))
+
 
 def encode_layer(
-    W: npt.ArrayLike, plan: Plan, max_entries: int = 1024, longest_run: int = _MAX_LITERAL_RUN
+    W: npt.ArrayLike,
+    plan: Plan,
+    max_entries: int = 1024,
+    longest_run: int = MAX_RUN_OF_SYMBOL,
+    entry_bits: float = SYMBOL.width,
 ) -> EncodedLayer:
     """Encode a layer's weights.
 
     Args:
-        W: integers (M, K), each -128..127.
+        W: integers (M, K) of absolute value up to 255.
         plan: every row of W once.
-        max_entries: size of the device's symbol table.
+        max_entries: size of the device's symbol table, which all codes share.
         longest_run: zeros that one symbol skips, 0..4095; taps of weight zero carry longer runs on. A small number
             saves bits where runs and values have more combinations than the table has entries (one more tap in place
             of an escape), and costs a multiplication each time.
+        entry_bits: what a place in the symbol table costs.
 
     Raises:
-        ValueError: W is no such matrix, longest_run is out of range, or the plan is not valid for W: a row missing or
-            repeated, a lane that does not start fresh into slot 0, a slot that does not exist or does not hold the
-            parent.
-        StreamError: the symbol table cannot hold all kinds of row headers.
+        ValueError: W is no such matrix, a difference leaves 9 bits, longest_run is out of range, or the plan is not
+            valid for W: a row missing or repeated, a lane that does not start fresh into slot 0, a slot that does not
+            exist or does not hold the parent, a code that does not exist.
     """
     given = np.asarray(W)
     if given.ndim != 2 or (given.size and given.dtype.kind not in "iu"):
         raise ValueError("weights must be a two-dimensional array of integers")
-    if given.size and (given.min() < -128 or given.max() > 127):
-        raise ValueError("weights must lie in -128..127")
-    if not 0 <= longest_run <= _MAX_LITERAL_RUN:
-        raise ValueError(f"longest_run is {longest_run}, must lie in 0..{_MAX_LITERAL_RUN}")
+    if given.size and (given.min() < -_MAX_WEIGHT or given.max() > _MAX_WEIGHT):
+        raise ValueError(f"weights must lie in -{_MAX_WEIGHT}..{_MAX_WEIGHT}")
+    if not 0 <= longest_run <= MAX_RUN_OF_SYMBOL:
+        raise ValueError(f"longest_run is {longest_run}, must lie in 0..{MAX_RUN_OF_SYMBOL}")
     weights = given.astype(np.int16)
     _check_plan(plan, weights.shape[0])
-    order = np.array([row.row for lane in plan for row in lane], np.int64)
-    lane_rows = tuple(len(lane) for lane in plan)
+    rows = [row for lane in plan for row in lane]
     symbols = _symbols(_differences(weights, plan), _headers(plan), longest_run)
+    table_of_row = np.array([row.table for row in rows], np.int64)
+    tables = symbols.tables(table_of_row)
+    codes = _build_codes(symbols.words, tables, max_entries, entry_bits)
+    codewords, lengths = _codewords(symbols.words, tables, codes)
 
-    counts = np.bincount(np.minimum(symbols.words, _KEYS), minlength=_KEYS + 1)
-    entries = np.flatnonzero(counts[:_KEYS])
-    code = build_code(entries, counts[entries], int(counts[_KEYS]), max_entries)
-    codewords, lengths = _codewords(symbols.words, code)
+    lane_rows = tuple(len(lane) for lane in plan)
     row_bounds = np.concatenate([[0], np.cumsum(lane_rows, dtype=np.int64)])
     bounds = symbols.row_starts[row_bounds].tolist()
     streams = []
@@ -138,31 +184,33 @@ def encode_layer(
     return EncodedLayer(
         rows=weights.shape[0],
         positions=weights.shape[1],
-        code=code,
+        codes=codes,
         streams=tuple(streams),
         lane_rows=lane_rows,
+        lane_tables=tuple(lane[0].table if lane else 0 for lane in plan),
         lane_symbols=tuple(np.diff(bounds).tolist()),
         lane_taps=tuple(np.diff(passes).tolist()),
-        order=order,
+        order=np.array([row.row for row in rows], np.int64),
     )
 
 
 def decode_layer(encoded: EncodedLayer, max_weights: int = MAX_WEIGHTS) -> npt.NDArray[np.int16]:
-    """The matrix, int16 (M, K), rows in their original order.
+    """The matrix, int16 (M, K).
 
     Raises:
-        StreamError: as `decode_lane`; or the lanes' rows are not the layer's.
+        StreamError: the parts do not fit together, a lane's stream is bad, or the matrix exceeds `max_weights`.
     """
-    if not np.array_equal(np.sort(encoded.order), np.arange(encoded.rows)):
+    if sorted(encoded.order.tolist()) != list(range(encoded.rows)):
         raise StreamError(f"order is not a permutation of {encoded.rows} rows")
-    if len(encoded.streams) != len(encoded.lane_rows) or sum(encoded.lane_rows) != encoded.rows:
+    lanes = {len(encoded.streams), len(encoded.lane_rows), len(encoded.lane_tables)}
+    if len(lanes) != 1 or sum(encoded.lane_rows) != encoded.rows:
         raise StreamError(f"lanes do not hold {encoded.rows} rows")
     if encoded.rows * encoded.positions > max_weights:
         raise StreamError(f"layer of {encoded.rows} x {encoded.positions} exceeds the limit of {max_weights} weights")
     weights = np.empty((encoded.rows, encoded.positions), np.int16)
     channel = 0
-    for stream, rows in zip(encoded.streams, encoded.lane_rows, strict=True):
-        lane = decode_lane(encoded.code, stream, rows, encoded.positions, max_weights)
+    for stream, rows, table in zip(encoded.streams, encoded.lane_rows, encoded.lane_tables, strict=True):
+        lane = decode_lane(encoded.codes, stream, rows, encoded.positions, table, max_weights)
         weights[encoded.order[channel : channel + rows]] = lane
         channel += rows
     return weights
@@ -177,6 +225,8 @@ def _check_plan(plan: Plan, rows: int) -> None:
             where = f"lane {number}, row {entry.row}"
             if not (0 <= entry.source < SLOTS and 0 <= entry.target < SLOTS):
                 raise ValueError(f"{where}: slots {entry.source}, {entry.target} are outside 0..{SLOTS - 1}")
+            if not 0 <= entry.table < CODE_TABLES:
+                raise ValueError(f"{where}: code {entry.table} is outside 0..{CODE_TABLES - 1}")
             if index == 0 and (entry.parent is not None or entry.target != 0):
                 raise ValueError(f"{where}: the first row of a lane must be fresh, into slot 0")
             if entry.parent is not None and held.get(entry.source) != entry.parent:
@@ -191,19 +241,42 @@ def _differences(weights: npt.NDArray[np.int16], plan: Plan) -> npt.NDArray[np.i
     for channel, entry in enumerate(rows):
         if entry.parent is not None:
             sent[channel] -= weights[entry.parent]
+    if sent.size and max(-int(sent.min()) - 1, int(sent.max())) > _MAX_WEIGHT:
+        raise ValueError(f"a difference of weights has more than {VALUE_BITS} bits")
     return sent
 
 
 def _headers(plan: Plan) -> IntArray:
-    """(M,) the end-of-row entry of each row. It describes the lane's next row; a lane's last one is that of a lane's
-    first row, which leaves the device as the next layer expects it.
+    """(M,) the end of each row. It describes the lane's next row; a lane's last one is that of a lane's first row,
+    which leaves the device as the next layer expects it.
     """
     headers = []
     for lane in plan:
-        for entry in (*lane[1:], *(RowPlan(0),) * (len(lane) > 0)):
-            differential = DIFFERENTIAL_BIT | entry.source << SOURCE_SHIFT if entry.parent is not None else 0
-            headers.append(END_BIT | differential | entry.target)
+        for row, following in zip_longest(lane, lane[1:]):
+            header = 0
+            if following is not None:
+                header = following.target
+                if following.parent is not None:
+                    header |= DIFFERENTIAL_BIT | following.source << SOURCE_SHIFT
+            if following is None or following.table == row.table:
+                headers.append(END_BIT | header)
+            else:
+                headers.append(_LITERAL | _LITERAL_END | following.table << TABLE_SHIFT | header)
     return np.array(headers, np.int64)
+
+
+def row_symbols(sent: npt.NDArray[np.integer], longest_run: int) -> tuple[IntArray, IntArray]:
+    """What each row takes to send, its end included, to choose codes by.
+
+    Args:
+        sent: weights or differences of 9 bits (M, K).
+        longest_run: as for `encode_layer`.
+
+    Returns:
+        One number for each kind of symbol, int64 (n,), row by row; where each row starts, int64 (M + 1,).
+    """
+    symbols = _symbols(sent.astype(np.int16), np.full(len(sent), END_BIT, np.int64), longest_run)
+    return symbols.words, symbols.row_starts
 
 
 def _symbols(sent: npt.NDArray[np.int16], headers: IntArray, longest_run: int) -> _Symbols:
@@ -228,14 +301,38 @@ def _tap(run: IntArray | np.int64, value: IntArray | np.int64) -> IntArray:
     return value & VALUE_MASK | run << RUN_SHIFT | np.where(run > MAX_RUN, _LITERAL, 0)
 
 
-def _codewords(words: IntArray, code: Code) -> tuple[IntArray, IntArray]:
-    """Bits and lengths of all symbols; a literal's 21 bits are part of its codeword."""
-    size = code.entries.size
-    index = np.full(_KEYS + 1, size, np.int64)  # whatever has no entry takes the escape
-    index[code.entries] = np.arange(size)
-    index = index[np.minimum(words, _KEYS)]
-    codewords, lengths = code.codewords.astype(np.int64)[index], code.lengths.astype(np.int64)[index]
-    literal = index == size
-    codewords[literal] = codewords[literal] << LITERAL_BITS | words[literal] & ((1 << LITERAL_BITS) - 1)
-    lengths[literal] += LITERAL_BITS
+def _build_codes(words: IntArray, tables: IntArray, max_entries: int, entry_bits: float) -> tuple[Code, ...]:
+    """One code for each number up to the highest that is used; they share the entries by what they would use."""
+    keys = np.minimum(words, _KEYS)
+    counts = [np.bincount(keys[tables == t], minlength=_KEYS + 1) for t in range(int(tables.max(initial=0)) + 1)]
+    wanted = [int(np.count_nonzero(count[:_KEYS])) for count in counts]
+    room, codes = max_entries, []
+    for number, count in enumerate(counts):
+        entries = np.flatnonzero(count[:_KEYS])
+        share = max(min(room, 1), room * wanted[number] // max(sum(wanted[number:]), 1))
+        code = build_code(entries, count[entries], int(count[_KEYS]), share, entry_bits)
+        codes.append(code)
+        room -= code.entries.size
+    return tuple(codes)
+
+
+def _codewords(words: IntArray, tables: IntArray, codes: tuple[Code, ...]) -> tuple[IntArray, IntArray]:
+    """Bits and lengths of all symbols; a literal's bits are part of its codeword."""
+    codewords, lengths = np.zeros(words.size, np.int64), np.zeros(words.size, np.int64)
+    for number, code in enumerate(codes):
+        mine = np.flatnonzero(tables == number)
+        size = code.entries.size
+        index = np.full(_KEYS + 1, size, np.int64)  # whatever has no entry takes the escape
+        index[code.entries] = np.arange(size)
+        place = index[np.minimum(words[mine], _KEYS)]
+        codewords[mine], lengths[mine] = code.codewords.astype(np.int64)[place], code.lengths.astype(np.int64)[place]
+        literal = mine[place == size]
+        codewords[literal] = codewords[literal] << LITERAL_BITS | _literal(words[literal], number)
+        lengths[literal] += LITERAL_BITS
     return codewords, lengths
+
+
+def _literal(words: IntArray, table: int) -> IntArray:
+    """The bits of `isa.LITERAL` that say the same; an entry's end of row keeps the code, `table`."""
+    is_entry_end = (words < _LITERAL) & ((words & END_BIT) != 0)
+    return np.where(is_entry_end, words ^ (END_BIT | _LITERAL_END | table << TABLE_SHIFT), words & (_LITERAL - 1))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from .code import DIFFERENTIAL_BIT, END_BIT, RUN_SHIFT, SOURCE_SHIFT, VALUE_MASK, Code
+from .code import DIFFERENTIAL_BIT, END_BIT, RUN_SHIFT, SOURCE_SHIFT, TABLE_SHIFT, VALUE_MASK, WINDOWS, Code
 from .errors import StreamError
-from .isa import BEAT_BYTES, LITERAL, LITERAL_BITS, MAX_CODE_LENGTH, SLOTS, VALUE_BITS, ErrorCode
+from .isa import BEAT_BYTES, CODE_TABLES, LITERAL, LITERAL_BITS, MAX_CODE_LENGTH, SLOTS, VALUE_BITS, ErrorCode
 
 IntArray = npt.NDArray[np.int64]
 
 MAX_WEIGHTS = 1 << 27
 """Default limit of weights that a decoder allocates at once."""
 _CHUNK = 1 << 18  # bits of stream per step: memory for the windows of all bits stays small
-_END = 1 << LITERAL_BITS  # end of row among symbols that have room for a literal
+_END = LITERAL.pack({"end": 1})
 assert LITERAL.pack({"run": 1}) == 1 << RUN_SHIFT  # one layout for taps of both kinds
 
 
@@ -74,27 +75,28 @@ class _Lane:
 
 
 def decode_lane(
-    code: Code, data: bytes, rows: int, positions: int, max_weights: int = MAX_WEIGHTS
+    codes: Sequence[Code], data: bytes, rows: int, positions: int, table: int = 0, max_weights: int = MAX_WEIGHTS
 ) -> npt.NDArray[np.int16]:
     """Weights of a lane's rows, resolved through its slots.
 
     Args:
-        code: the layer's code.
+        codes: the layer's codes.
         data: the lane's stream, whole beats.
         rows: rows in the stream.
         positions: K, positions of a row.
+        table: number of the first row's code.
         max_weights: most weights, rows * K, to allocate.
 
     Returns:
         int16 (rows, K), in decoding order.
 
     Raises:
-        LaneError: a stream that the device would stop at: bits that are no codeword, a position past the row's end,
-            missing bits.
+        LaneError: a stream that the device would stop at: bits that are no codeword of the present code, or of a
+            code that there is not, a position past the row's end, missing bits.
         StreamError: too many weights; data not of whole beats, or with more than zeros after the last row; a row that
             starts from a slot that holds none; a weight outside int16.
     """
-    return decode_counted(code, data, rows, positions, max_weights).weights
+    return decode_counted(codes, data, rows, positions, table, max_weights).weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +113,13 @@ class DecodedLane:
     """Multiplications per word, those of rows without taps included."""
 
 
-def decode_counted(code: Code, data: bytes, rows: int, positions: int, max_weights: int = MAX_WEIGHTS) -> DecodedLane:
+def decode_counted(
+    codes: Sequence[Code], data: bytes, rows: int, positions: int, table: int = 0, max_weights: int = MAX_WEIGHTS
+) -> DecodedLane:
     """As `decode_lane`, with counts."""
     if rows < 0 or positions < 0 or rows * positions > max_weights:
         raise StreamError(f"lane of {rows} rows of {positions} positions exceeds the limit of {max_weights} weights")
-    lane = _decode(code, data, rows, positions)
+    lane = _decode(codes, data, rows, positions, table)
     spare = 8 * len(data) - lane.bits
     if spare >= 8 * BEAT_BYTES or int.from_bytes(data[lane.bits >> 3 :], "big") & ((1 << spare) - 1):
         raise StreamError(f"stream goes on after its last row, at bit {lane.bits}")
@@ -127,13 +131,15 @@ def decode_counted(code: Code, data: bytes, rows: int, positions: int, max_weigh
     return DecodedLane(weights, int(np.count_nonzero(lane.differential)), lane.value.size + rows, taps)
 
 
-def lane_operations(code: Code, data: bytes, rows: int, positions: int | None = None) -> Operations:
+def lane_operations(
+    codes: Sequence[Code], data: bytes, rows: int, positions: int | None = None, table: int = 0
+) -> Operations:
     """The multiplications of a lane, those of weight zero included, in the order in which the device makes them.
 
     Arguments and errors as `decode_lane`; without `positions` no row has an end to run past. What follows the last row
     is not looked at, and slots are not followed.
     """
-    lane = _decode(code, data, rows, positions)
+    lane = _decode(codes, data, rows, positions, table)
     taps = np.bincount(lane.row, minlength=rows)
     passes = np.maximum(taps, 1)
     row = np.repeat(np.arange(rows), passes)
@@ -163,14 +169,14 @@ def _resolve(weights: npt.NDArray[np.int16], lane: _Lane) -> None:
         held[target] = row
 
 
-def _decode(code: Code, data: bytes, rows: int, positions: int | None) -> _Lane:
+def _decode(codes: Sequence[Code], data: bytes, rows: int, positions: int | None, table: int) -> _Lane:
     """Symbols, then rows and positions. Of several errors, the first in stream order is raised."""
     if len(data) % BEAT_BYTES:
         raise StreamError(f"stream of {len(data)} bytes is not a multiple of {BEAT_BYTES}")
     if rows > 8 * len(data):
         raise LaneError(ErrorCode.UNDERRUN, f"stream of {8 * len(data)} bits cannot hold {rows} rows")
-    words, starts, error = _symbols(code, data)
-    is_end = words >= _END
+    words, starts, error = _symbols(codes, data, table)
+    is_end = (words & _END) != 0
     ends = np.flatnonzero(is_end)[:rows]
     complete = ends.size == rows
     if complete:
@@ -191,51 +197,83 @@ def _decode(code: Code, data: bytes, rows: int, positions: int | None) -> _Lane:
         raise LaneError(error, f"row {ends.size} of {rows}, bit {starts[-1]}: {error.name}")
     value = words[tap] & VALUE_MASK
     value -= (value >> (VALUE_BITS - 1)) << VALUE_BITS
-    header = np.concatenate([[0], words[ends] & ~_END])[:rows]  # an end of row describes the next one
+    header = np.concatenate([[0], words[ends]])[:rows]  # an end of row describes the next one
     return _Lane(row, position, value.astype(np.int16), header, int(starts[words.size]))
 
 
-def _symbols(code: Code, data: bytes) -> tuple[IntArray, IntArray, ErrorCode]:
+def _symbols(codes: Sequence[Code], data: bytes, table: int) -> tuple[IntArray, IntArray, ErrorCode]:
     """All symbols up to the end of the data or the first bits that are no codeword, and which of the two it was.
 
-    Returns words (n,), laid out as `isa.LITERAL` or `_END` plus `isa.ROW`, and starts (n + 1,), in bits.
+    Returns words (n,), laid out as `isa.LITERAL`, and starts (n + 1,), in bits.
     """
-    length, index = code.lookup()
-    escape = (length > 0) & (index == code.entries.size)
-    step = (np.maximum(length, 1) + np.where(escape, LITERAL_BITS, 0)).astype(np.uint8)
+    length, word, is_escape = _lookup(codes)
+    # Bits to go on at each window; 0 for an escape, whose literal may change the code, and for what is no codeword.
+    step = np.where(is_escape, 0, length).astype(np.uint8).reshape(-1, WINDOWS)
     octets = np.frombuffer(data + bytes(4), np.uint8).astype(np.int64)
-    total, position = 8 * len(data), 0
-    starts_found, windows_found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    total, position, table, error = 8 * len(data), 0, min(table, len(codes)), ErrorCode.UNDERRUN
+    starts_found, keys_found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for first in range(0, total, _CHUNK):
         stop = min(_CHUNK, total - first)
         windows = _peek(octets, np.arange(first, first + stop, dtype=np.int64), MAX_CODE_LENGTH)
-        steps = step[windows].tobytes()
-        marks, here = [], position - first
-        while here < stop:
-            marks.append(here)
-            here += steps[here]
+        steps: dict[int, bytes] = {}  # by code
+        here = position - first
+        while here < stop and error is ErrorCode.UNDERRUN:
+            if table not in steps:
+                steps[table] = step[table][windows].tobytes()
+            bits_at, marks, following = steps[table], [], table
+            while here < stop and following == table:
+                bits = bits_at[here]
+                if bits == 0:
+                    key = int(table * WINDOWS + windows[here])
+                    if not is_escape[key]:
+                        error = ErrorCode.BAD_SYMBOL
+                        break
+                    bits = int(length[key]) + LITERAL_BITS
+                    following = _table_after(data, first + here + int(length[key]), table, len(codes))
+                marks.append(here)
+                here += bits
+            mark = np.array(marks, np.int64)
+            starts_found.append(mark + first)
+            keys_found.append(table * WINDOWS + windows[mark])
+            table = following
         position = first + here
-        mark = np.array(marks, np.int64)
-        starts_found.append(mark + first)
-        windows_found.append(windows[mark])
+        if error is not ErrorCode.UNDERRUN:
+            break
     starts: IntArray = np.append(np.concatenate(starts_found), position)
-    window = np.concatenate(windows_found)
-
-    error, count = ErrorCode.UNDERRUN, window.size - (position > total)
-    invalid = length[window[:count]] == 0
-    if invalid.any():
-        error, count = ErrorCode.BAD_SYMBOL, int(np.argmax(invalid))
-    starts, window = starts[: count + 1], window[:count]
-    entries = code.entries.astype(np.int64)
-    entries[(entries & END_BIT) != 0] += _END - END_BIT
-    words = np.append(entries, 0)[index[window]]
-    literal = np.flatnonzero(escape[window])
-    words[literal] = _peek(octets, starts[literal] + length[window[literal]], LITERAL_BITS)
+    keys = np.concatenate(keys_found)
+    count = keys.size - (position > total)
+    starts, keys = starts[: count + 1], keys[:count]
+    words = word[keys]
+    literal = np.flatnonzero(is_escape[keys])
+    words[literal] = _peek(octets, starts[literal] + length[keys[literal]], LITERAL_BITS)
     return words, starts, error
 
 
+def _lookup(codes: Sequence[Code]) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
+    """For each window of each code: bits of the codeword it begins with (0: none), what the codeword's entry says, as
+    `isa.LITERAL`, and whether it is the escape. Shapes ((codes + 1) * 4096,); the last code is one without codewords.
+    """
+    lengths, words, escapes = [], [], []
+    for code in codes:
+        length, index = code.lookup()
+        entries = code.entries.astype(np.int64)
+        entries[(entries & END_BIT) != 0] += _END - END_BIT
+        lengths.append(length.astype(np.int64))
+        words.append(np.append(entries, 0)[index])
+        escapes.append((length > 0) & (index == entries.size))
+    none = np.zeros(WINDOWS, np.int64)
+    return np.concatenate([*lengths, none]), np.concatenate([*words, none]), np.concatenate([*escapes, none != 0])
+
+
+def _table_after(data: bytes, position: int, table: int, codes: int) -> int:
+    """The code table that holds after the literal at a bit position: `codes` for any that there is not."""
+    five = int.from_bytes(data[position >> 3 : (position >> 3) + 5].ljust(5, b"\0"), "big")
+    literal = five >> (40 - LITERAL_BITS - (position & 7))
+    return min(literal >> TABLE_SHIFT & (CODE_TABLES - 1), codes) if literal & _END else table
+
+
 def _peek(octets: IntArray, positions: IntArray, bits: int) -> IntArray:
-    """Up to 21 bits at each bit position; `octets` is the stream with four more bytes of zeros."""
+    """Up to 25 bits at each bit position; `octets` is the stream with four more bytes of zeros."""
     byte = positions >> 3
     word = octets[byte] << 24 | octets[byte + 1] << 16 | octets[byte + 2] << 8 | octets[byte + 3]
     return word >> (32 - bits - (positions & 7)) & ((1 << bits) - 1)

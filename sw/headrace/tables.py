@@ -10,26 +10,34 @@ from numpy.typing import NDArray
 from .code import Code
 from .isa import BEAT_BYTES, CHANNEL, CODE, LANE_ROWS, LANE_STREAM, TAP
 from .layers import Lowered
+from .stream import EncodedLayer
 
 Beats = NDArray[np.uint64]
 
 
-def lane_beats(addresses: Sequence[int], streams: Sequence[bytes], lane_rows: Sequence[int]) -> Beats:
+def lane_beats(addresses: Sequence[int], encoded: EncodedLayer) -> Beats:
     """Where every lane's stream lies (byte offsets from PROGRAM), then which rows it holds: (2 * lanes,) uint64."""
     places = [
         LANE_STREAM.pack({"address": address, "beats": len(stream) // BEAT_BYTES})
-        for address, stream in zip(addresses, streams, strict=True)
+        for address, stream in zip(addresses, encoded.streams, strict=True)
     ]
-    first = [int(channel) for channel in np.cumsum([0, *lane_rows])]
-    rows = [LANE_ROWS.pack({"rows": int(count), "first_channel": first[lane]}) for lane, count in enumerate(lane_rows)]
+    first = np.cumsum([0, *encoded.lane_rows])[:-1].tolist()
+    rows = [
+        LANE_ROWS.pack({"rows": count, "first_channel": channel, "table": table})
+        for count, channel, table in zip(encoded.lane_rows, first, encoded.lane_tables, strict=True)
+    ]
     return np.array(places + rows, np.uint64)
 
 
-def code_beats(code: Code) -> Beats:
-    """(MAX_CODE_LENGTH + 1,) uint64."""
-    limit, base, escape_limit = code.limits()
-    beats = [CODE.pack({"limit": int(a), "base": int(b)}) for a, b in zip(limit, base, strict=True)]
-    return np.array([*beats, CODE.pack({"limit": escape_limit})], np.uint64)
+def code_beats(codes: Sequence[Code]) -> Beats:
+    """(codes * CODE_BEATS,) uint64."""
+    beats, first = [], 0
+    for code in codes:
+        limit, base, escape_limit = code.limits(first)
+        beats += [CODE.pack({"limit": int(a), "base": int(b)}) for a, b in zip(limit, base, strict=True)]
+        beats.append(CODE.pack({"limit": escape_limit}))
+        first += code.entries.size
+    return np.array(beats, np.uint64)
 
 
 def tap_beats(addresses: Sequence[int]) -> Beats:
@@ -37,10 +45,10 @@ def tap_beats(addresses: Sequence[int]) -> Beats:
     return np.array([TAP.pack({"x_address": address}) for address in addresses], np.uint64)
 
 
-def symbol_beats(code: Code) -> Beats:
+def symbol_beats(codes: Sequence[Code]) -> Beats:
     """Two entries a beat, the first in the low half; an odd last one is followed by zeros: (ceil(entries / 2),)."""
-    entries = np.zeros((len(code.entries) + 1) // 2 * 2, np.uint64)
-    entries[: len(code.entries)] = code.entries
+    used = np.concatenate([code.entries for code in codes]).astype(np.uint64)
+    entries = np.append(used, np.zeros(used.size % 2, np.uint64))
     return entries[::2] | entries[1::2] << np.uint64(32)
 
 

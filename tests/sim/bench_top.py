@@ -13,7 +13,7 @@ from headrace.registers import offset
 from headrace_sim.cocotb_axi import OKAY, SLVERR
 from headrace_sim.cocotb_runner import parameters
 from networks import random_input, random_network
-from sim.board import DATA, NOBODY, PROGRAM, Board, Job, Outcome, Place, codes_of, prepare
+from sim.board import DATA, NOBODY, PROGRAM, Board, Job, Outcome, Place, faults_of, prepare
 
 
 @cocotb.test()
@@ -116,14 +116,14 @@ async def broken_streams(dut: Any) -> None:
         if trial % 2:
             left = int(rng.integers(beats))
             blob = place.with_stream_beats(lane, left)
-            expected = codes_of(place, blob, {lane: left})
+            expected = faults_of(place, blob, {lane: left})
             assert expected.keys() == {lane}
         else:
             corrupted = bytearray(image.blob)
             for _ in range(1 + trial // 6):
                 corrupted[address + int(rng.integers(8 * beats))] ^= 1 << int(rng.integers(8))
             blob = bytes(corrupted)
-            expected = codes_of(place, blob)
+            expected = faults_of(place, blob)
         await board.start(blob, image, job.x)
         await board.wait(limit)
         outcome = await board.outcome()

@@ -10,9 +10,10 @@ import numpy as np
 from headrace.code import Code
 from headrace.compile import compile_network
 from headrace.config import Config
+from headrace.device.layer import read_codes
 from headrace.errors import StreamError
 from headrace.image import Image
-from headrace.isa import CODE, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH, ErrorCode
+from headrace.isa import CODE_BEATS, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, ErrorCode
 from headrace.network import MaxPool2d, Network
 from headrace.registers import MAGIC, REGISTERS, offset
 from headrace.stream_decode import LaneError, lane_operations
@@ -159,6 +160,9 @@ class Place:
     def rows(self, lane: int) -> int:
         return LANE_ROWS.unpack(self._beat(self.lanes + lane))["rows"]
 
+    def table(self, lane: int) -> int:
+        return LANE_ROWS.unpack(self._beat(self.lanes + lane))["table"]
+
     def with_stream_beats(self, lane: int, beats: int) -> bytes:
         """The blob with that length in the lane's table."""
         address = self.stream(lane)[0]
@@ -195,27 +199,26 @@ async def prepare(dut: Any) -> tuple[Board, Job, int]:
     return board, job, 4 * cycles + 2000
 
 
-def code_of(place: Place) -> Code:
-    """The layer's code, from its tables."""
+def codes_of(place: Place) -> tuple[Code, ...]:
+    """The layer's codes, from its tables."""
     lanes, fields = place.lanes, place.fields
     beats = np.frombuffer(place.image.blob, "<u8", fields["beats"], place.tables)[2 * lanes :]
-    entries = [CODE.unpack(int(beat)) for beat in beats[: MAX_CODE_LENGTH + 1]]
-    first = MAX_CODE_LENGTH + 1 + fields["taps"]
-    symbols = beats[first : first + fields["symbol_beats"]].view("<u4")
-    limits, bases = ([entry[name] for entry in entries[:-1]] for name in ("limit", "base"))
-    return Code.from_tables(limits, bases, entries[-1]["limit"], symbols)
+    first = fields["code_tables"] * CODE_BEATS
+    symbols = beats[first + fields["taps"] :][: fields["symbol_beats"]]
+    return read_codes(beats[:first], symbols)
 
 
-def codes_of(place: Place, blob: bytes, beats: dict[int, int] | None = None) -> dict[int, ErrorCode]:
+def faults_of(place: Place, blob: bytes, beats: dict[int, int] | None = None) -> dict[int, ErrorCode]:
     """Which lanes the software decoder expects to stop, and why, with the streams in `blob`."""
-    fields, code = place.fields, code_of(place)
+    fields, codes = place.fields, codes_of(place)
     result: dict[int, ErrorCode] = {}
     for lane in range(place.lanes):
         address, count = place.stream(lane)
         count = (beats or {}).get(lane, count)
         try:
             data = blob[address : address + 8 * count]
-            lane_operations(code, data, place.rows(lane), fields["taps"] * fields["in_channels"])
+            positions = fields["taps"] * fields["in_channels"]
+            lane_operations(codes, data, place.rows(lane), positions, place.table(lane))
         except LaneError as error:
             result[lane] = error.code
         except StreamError:

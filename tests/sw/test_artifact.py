@@ -23,7 +23,7 @@ from headrace.session import Session
 from networks import conv2d, linear
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tiny.hrz"
-GOLDEN_SHA256 = "75eb278c0faf326c4314a3b8ab30a25753dca497003d4f4dab6e494f6f543d22"
+GOLDEN_SHA256 = "f0ecc9d57a200eedd0727d8f25092a3dd27c2b20dea11feee9d9aeef613e1995"
 GOLDEN_OUTPUT = [[-94, -128, 88, -21, -12], [-118, -128, 108, -18, -128]]
 PREFIX = 20
 

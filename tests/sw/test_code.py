@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.code import END_BIT, Code, build_code
+from headrace.code import END_BIT, Code, build_code, codes_from_tables
 from headrace.errors import StreamError
+from headrace.huffman import limited_code_lengths
 from headrace.isa import LITERAL_BITS, NO_ESCAPE, ROW, SYMBOL
 
 EMPTY = Code(np.zeros(0, np.uint32), np.zeros(0, np.uint8), False)
@@ -25,11 +26,10 @@ def row(**fields: int) -> int:
 
 @st.composite
 def alphabets(draw: st.DrawFn) -> tuple[list[int], list[int], int, int]:
-    """entries, counts, literals, max_entries"""
+    """entries, counts, literals, max_entries; something that needs a codeword, or nothing at all"""
     entries = draw(st.lists(st.integers(0, END_BIT + 127), unique=True, max_size=60))
     counts = draw(st.lists(st.integers(1, 2000) | st.integers(1, 3), min_size=len(entries), max_size=len(entries)))
-    ends = sum(entry >= END_BIT for entry in entries)
-    return entries, counts, draw(st.integers(0, 3000) | st.just(0)), draw(st.integers(max(ends, 1), 80))
+    return entries, counts, draw(st.integers(0, 3000) | st.just(0)), draw(st.integers(0, 80))
 
 
 def bits_of(code: Code, entries: list[int], counts: list[int], literals: int) -> int:
@@ -63,8 +63,12 @@ def test_tables_as_the_device_reads_them(alphabet: tuple[list[int], list[int], i
         assert (window >= escape_limit) == (found == code.entries.size)
         assert code.codewords[found] == window >> (12 - n)
     padded = np.append(code.entries, 0)
-    assert Code.from_tables(limit, base, escape_limit, code.entries) == code
-    assert Code.from_tables(limit.tolist(), base.tolist(), escape_limit, padded) == code
+    assert codes_from_tables([(limit, base, escape_limit)], code.entries) == (code,)
+    assert codes_from_tables([(limit.tolist(), base.tolist(), escape_limit)], padded) == (code,)
+    several = (code, SINGLE, code)
+    starts = np.cumsum([0, *(part.entries.size for part in several)])
+    tables = [part.limits(int(start)) for part, start in zip(several, starts, strict=False)]
+    assert codes_from_tables(tables, np.concatenate([part.entries for part in several])) == several
 
 
 @given(alphabets())
@@ -74,17 +78,14 @@ def test_choice_of_entries(alphabet: tuple[list[int], list[int], int, int]) -> N
     code = build_code(entries, counts, literals, most)
     kept = set(code.entries.tolist())
     assert len(kept) == code.entries.size <= most
-    assert {entry for entry in entries if entry >= END_BIT} <= kept <= set(entries)
+    assert kept <= set(entries)
     assert code.escape == (literals > 0 or len(kept) < len(entries))
-    if len(entries) + (literals > 0) > 1:  # no worse than keeping all ends and as many taps as fit
-        uses = dict(zip(entries, counts, strict=True))
-        ends = [entry for entry in entries if entry >= END_BIT]
-        taps = sorted((entry for entry in entries if entry < END_BIT), key=lambda entry: (-uses[entry], entry))
-        plain = [*ends, *taps[: most - len(ends)]]
-        escapes = literals + sum(uses[entry] for entry in taps[most - len(ends) :])
-        reference = build_code(plain, [uses[e] for e in plain], 0, len(plain)) if not escapes else None
-        if reference is not None and reference.entries.size == len(plain):
-            assert bits_of(code, entries, counts, literals) <= bits_of(reference, entries, counts, 0)
+    lengths_of = code.lengths[: code.entries.size]
+    same_length = lengths_of[1:] == lengths_of[:-1]
+    assert np.all(np.diff(code.entries.astype(np.int64))[same_length] > 0)
+    if 1 < len(entries) <= most and not literals:  # no worse than keeping all
+        lengths = limited_code_lengths(counts, 12)
+        assert bits_of(code, entries, counts, 0) <= int(lengths @ counts) + SYMBOL.width * len(entries)
 
 
 def test_escape_is_the_last_codeword_however_frequent() -> None:
@@ -102,12 +103,9 @@ def test_rare_taps_are_left_to_the_escape() -> None:
     assert set(code.entries.tolist()) == {row(), tap(0, 1), tap(1, 1)} and code.escape
 
 
-def test_ends_of_row_are_kept_however_rare() -> None:
-    entries = [row(target=1), row(), *(tap(run, 3) for run in range(10))]
-    code = build_code(entries, [1, 1] + [1000] * 10, 0, 4)
-    assert {row(target=1), row()} <= set(code.entries.tolist()) and code.entries.size <= 4
-    with pytest.raises(StreamError, match="2 kinds of row do not fit"):
-        build_code(entries, [1, 1] + [1000] * 10, 0, 1)
+def test_a_cheap_place_keeps_rare_taps() -> None:
+    entries = [row(), tap(0, 1), tap(1, 1), tap(2, 1), tap(3, 1)]
+    assert not build_code(entries, [100, 100, 100, 1, 1], 0, 1024, entry_bits=3).escape
 
 
 def test_full_table_leaves_room_for_the_escape() -> None:
@@ -137,7 +135,7 @@ def test_equal_counts_give_equal_codes_in_any_order() -> None:
 def test_smallest_codes(code: Code, limit: list[int], escape_limit: int) -> None:
     assert code.limits()[0].tolist() == limit
     assert code.limits()[2] == escape_limit
-    assert Code.from_tables(*code.limits(), code.entries) == code
+    assert codes_from_tables([code.limits()], code.entries) == (code,)
     assert np.count_nonzero(code.lookup()[0]) == limit[-1]
 
 
@@ -181,4 +179,4 @@ def test_inconsistent_tables() -> None:
     ]
     for tables in changes:
         with pytest.raises(StreamError):
-            Code.from_tables(*tables)
+            codes_from_tables([tables[:3]], tables[3])

@@ -14,7 +14,7 @@ from headrace.config import CONFIGS, Config
 from headrace.device import open_device
 from headrace.errors import CompileError
 from headrace.image import Image
-from headrace.isa import CHANNEL, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH, TAP, Opcode, table_beats
+from headrace.isa import CHANNEL, CODE_BEATS, LANE_ROWS, LANE_STREAM, TAP, Opcode, table_beats
 from headrace.network import MaxPool2d, Network
 from headrace.registers import offset
 from networks import conv2d, linear, random_input, random_network, tiny_lenet, unit_linear
@@ -67,7 +67,7 @@ def check_structure(image: Image, network: Network) -> None:
     taken = {(0, 64 * len(program))}
     for d in program[1:-2]:
         rows = d["out_channels"]
-        assert d["beats"] == table_beats(config.lanes, d["taps"], d["symbol_beats"], rows)
+        assert d["beats"] == table_beats(config.lanes, d["code_tables"], d["taps"], d["symbol_beats"], rows)
         assert d["words"] <= 1 << d["slot_shift"] <= config.acc_words
         assert ((d["out_height"] - 1) * d["pitch"] + d["out_width"] - 1) // config.pixels + 1 == d["words"]
         tables = beats_of(image, d["address"], d["beats"])
@@ -93,8 +93,9 @@ def check_structure(image: Image, network: Network) -> None:
         assert all(d["layer"] == number for d in own)
         assert sum(d["out_height"] for d in own) == info.output_shape[1]
         assert info.table_bytes == sum(8 * d["beats"] for d in own) and info.words == sum(d["words"] for d in own)
-        assert info.nonzeros <= info.taps <= info.nonzeros + info.rows * (1 + info.positions // 4096)
-        assert info.symbols == info.taps + info.rows - (info.taps - info.nonzeros if info.positions <= 4096 else 0)
+        most = info.nonzeros + info.rows * (1 + info.positions // (info.longest_run + 1))
+        assert info.rows <= info.taps <= most and (info.rows_differential or info.nonzeros <= info.taps)
+        assert info.rows <= info.symbols <= info.taps + info.rows
         assert info.bound_cycles * config.lanes >= info.taps * info.words
         at += info.strips
 
@@ -150,7 +151,8 @@ def test_strips_cover_the_rows_and_share_the_streams() -> None:
     assert [d["out_height"] for d in strips_of_conv] == [4, 4, 4, 1]  # even: the pooling reads split rows
     assert [d["words"] for d in strips_of_conv] == [12, 12, 12, 3]
     tables = [beats_of(image, d["address"], d["beats"]) for d in strips_of_conv]
-    tap = slice(4 + MAX_CODE_LENGTH + 1, 4 + MAX_CODE_LENGTH + 1 + 9)
+    first_tap = 4 + CODE_BEATS * strips_of_conv[0]["code_tables"]
+    tap = slice(first_tap, first_tap + 9)
     for number, table in enumerate(tables):
         assert np.array_equal(table[:4], tables[0][:4])  # the same lanes, streams included
         addresses = [[TAP.unpack(int(beat))["x_address"] for beat in each[tap]] for each in (tables[0], table)]

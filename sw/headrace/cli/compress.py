@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import data, lenet
 from ..artifact import Artifact
+from ..coding import Effort
 from ..compile import compile_network
 from ..config import CONFIGS, get_config
 from ..errors import DataError
@@ -62,6 +63,13 @@ class Densities(click.ParamType):
     help="Images that set the activation scales: uint8 (N, 28, 28), 0 to 255. Default: 128 MNIST training images.",
 )
 @click.option("--config", type=click.Choice(list(CONFIGS)), default="demo", show_default=True, help="Accelerator.")
+@click.option(
+    "--effort",
+    type=click.Choice([effort.value for effort in Effort]),
+    default=Effort.DEFAULT.value,
+    show_default=True,
+    help="How many codings of each layer to try.",
+)
 @json_option
 def compress(
     model: str,
@@ -70,6 +78,7 @@ def compress(
     share: int,
     calibrate: Path | None,
     config: str,
+    effort: str,
     as_json: bool,
 ) -> None:
     """Prune, share, quantise and encode a trained LeNet-5 into an artifact.
@@ -87,7 +96,7 @@ def compress(
     chosen = tuple(map(float, densities)) if prune is None and densities is not None else prune
     assert chosen is not None
     with progress("compressing"):
-        artifact, layers = build(weights, chosen, share, calibration(calibrate), config, model)
+        artifact, layers = build(weights, chosen, share, calibration(calibrate), config, Effort(effort), model)
     artifact.save(output)
     values = {
         "artifact": str(output),
@@ -135,9 +144,11 @@ def build(
     values: int,
     images: NDArray[np.int8],
     config: str,
+    effort: Effort,
     source: str,
 ) -> tuple[Artifact, tuple[lenet.CompressedLayer, ...]]:
     """The artifact of a LeNet-5 and what compression did to each layer."""
     network, layers = lenet.compress_network(weights, densities, values, images)
     meta = {"source": source, "densities": list(densities), "values": values, "calibration_images": len(images)}
-    return Artifact(compile_network(network, get_config(config)), meta), layers
+    image = compile_network(network, get_config(config), effort=effort)
+    return Artifact(image, meta | {"effort": effort.value}), layers

@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..code import Code
-from ..device.layer import read_code
+from ..device.layer import read_codes
 from ..device.report import Fault
 from ..errors import FormatError, StreamError
 from ..image import Image, LayerInfo
-from ..isa import BEAT_BYTES, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH
+from ..isa import BEAT_BYTES, CODE_BEATS, LANE_ROWS, LANE_STREAM
 from ..stream_decode import MAX_WEIGHTS, decode_counted
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedLayer:
-    """A layer's code and weights."""
+    """A layer's codes and weights."""
 
-    code: Code
+    codes: tuple[Code, ...]
     weights: NDArray[np.int16]
     """(M, K) in stored order: output channels lane by lane, positions tap-major."""
     differential_rows: int
@@ -36,22 +36,23 @@ def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
     lanes = image.config.lanes
     fields = image.program[info.descriptor]
     beats = np.frombuffer(image.blob, "<u8", fields["beats"], fields["address"])
-    ends = np.cumsum([lanes, lanes, MAX_CODE_LENGTH + 1, fields["taps"], fields["symbol_beats"]])
-    streams, rows, code_table, _, symbols, _ = np.split(beats, ends)
+    ends = np.cumsum([lanes, lanes, fields["code_tables"] * CODE_BEATS, fields["taps"], fields["symbol_beats"]])
+    streams, rows, code_tables, _, symbols, _ = np.split(beats, ends)
     try:
-        code = read_code(code_table, symbols)
+        codes = read_codes(code_tables, symbols)
     except Fault:
         raise StreamError(f"layer {info.name}: its tables are those of no code") from None
-    counts = [LANE_ROWS.unpack(int(row))["rows"] for row in rows]
+    lane_rows = [LANE_ROWS.unpack(int(row)) for row in rows]
+    counts = [lane["rows"] for lane in lane_rows]
     if sum(counts) != info.rows or info.rows * info.positions > MAX_WEIGHTS:
         raise StreamError(f"layer {info.name}: {sum(counts)} rows of {info.positions} weights in its lanes")
     parts = []
-    for stream, count in zip(streams, counts, strict=True):
+    for stream, lane in zip(streams, lane_rows, strict=True):
         place = LANE_STREAM.unpack(int(stream))
         data = image.blob[place["address"] : place["address"] + place["beats"] * BEAT_BYTES]
-        parts.append(decode_counted(code, data, count, info.positions))
+        parts.append(decode_counted(codes, data, lane["rows"], info.positions, lane["table"]))
     return DecodedLayer(
-        code,
+        codes,
         np.concatenate([part.weights for part in parts]),
         sum(part.differential_rows for part in parts),
         sum(part.symbols for part in parts),
@@ -69,7 +70,9 @@ def check_figures(image: Image, info: LayerInfo, decoded: DecodedLayer) -> None:
         "nonzeros": nonzeros,
         "density": nonzeros / size if size else 0.0,
         "symbols": decoded.symbols,
-        "entries": decoded.code.entries.size,
+        "code_tables": len(decoded.codes),
+        "rows_differential": decoded.differential_rows,
+        "entries": sum(code.entries.size for code in decoded.codes),
         "taps": decoded.taps,
         "macs": decoded.taps * pixels,
         "words": sum(strip["words"] for strip in strips),

@@ -11,14 +11,17 @@ import numpy as np
 from ..artifact import Artifact
 from ..codecs.bounds import entropy
 from ..image import Image, LayerInfo
+from ..stream import MAX_RUN_OF_SYMBOL
 from .decode import check_figures, decode_layer
 from .output import json_option, print_json, print_table
 
 CODING = "run-value Huffman"
 NOTES = (
     "bound: cycles that no device stays below, computed and not measured: bytes read over one 64-bit port, or\n"
-    "multiplications over all lanes, whichever takes longer. Bits are those of the stream; tables are the code,\n"
-    "symbol, tap, lane and channel tables in memory. Entropy is that of the layer's weights one by one, zeros\n"
+    "multiplications over all lanes, whichever takes longer. Rows are fresh, or so many of them are differences from\n"
+    "others; <= is the longest run of zeros where it is limited. Codes share the entries of one symbol table. stream\n"
+    "and tables are bytes in memory; tables are those of codes, symbols, taps, lanes and channels. Bits are those of\n"
+    "the stream, for each nonzero (nz) and each weight. entropy is that of the layer's weights one by one, zeros\n"
     "included: no code that maps weights one by one needs fewer bits a weight."
 )
 
@@ -52,10 +55,12 @@ def inspect(artifact: Path, as_json: bool) -> None:
     )
     print_table(
         f"coding: {CODING}",
-        ("layer", "entries", "stream B", "tables B", "bits/nonzero", "bits/weight", "entropy"),
+        ("layer", "rows", "codes", "entries", "stream", "tables", "bits/nz", "/weight", "entropy"),
         [
             (
                 layer["name"],
+                _rows(layer["coding"], layer["rows"]),
+                layer["coding"]["code_tables"],
                 layer["coding"]["entries"],
                 layer["stream_bytes"],
                 layer["table_bytes"],
@@ -65,6 +70,13 @@ def inspect(artifact: Path, as_json: bool) -> None:
         ],
         NOTES,
     )
+
+
+def _rows(coding: dict[str, Any], rows: int) -> str:
+    """How the rows are sent."""
+    differential = coding["rows_differential"]
+    kind = f"{differential / rows:.0%} diff" if differential else "fresh"
+    return kind if coding["longest_run"] == MAX_RUN_OF_SYMBOL else f"{kind} <={coding['longest_run']}"
 
 
 def _bits(value: float | None) -> str | None:
@@ -106,8 +118,10 @@ def _layer(image: Image, info: LayerInfo) -> dict[str, Any]:
         "coding": {
             "name": CODING,
             "entries": info.entries,
-            "longest_code": int(decoded.code.lengths.max(initial=0)),
-            "escape": bool(decoded.code.escape),
+            "code_tables": len(decoded.codes),
+            "longest_code": max(int(code.lengths.max(initial=0)) for code in decoded.codes),
+            "escape": any(code.escape for code in decoded.codes),
+            "longest_run": info.longest_run,
             "rows_differential": decoded.differential_rows,
             "symbols": info.symbols,
         },

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..code import Code
+from ..code import Code, codes_from_tables
 from ..config import Config
 from ..errors import StreamError
-from ..isa import BEAT_BYTES, CHANNEL, CODE, LANE_ROWS, LANE_STREAM, MAX_CODE_LENGTH, NOBODY, TAP, ErrorCode
+from ..isa import BEAT_BYTES, CHANNEL, CODE, CODE_BEATS, LANE_ROWS, LANE_STREAM, NOBODY, TAP, ErrorCode
 from ..stream import LaneError, Operations, lane_operations
 from .lanes import Layer, matrix
 from .report import Fault
@@ -73,13 +73,14 @@ class LayerReader:
 
     def _build(self, fields: Mapping[str, int], beats: Beats, streams: list[Bytes]) -> Layer:
         lanes, taps = self._config.lanes, fields["taps"]
-        ends = np.cumsum([lanes, lanes, MAX_CODE_LENGTH + 1, taps, fields["symbol_beats"]])
+        ends = np.cumsum([lanes, lanes, fields["code_tables"] * CODE_BEATS, taps, fields["symbol_beats"]])
         _, row_table, code_table, tap_table, symbol_table, channel_table = np.split(beats, ends)
-        code = read_code(code_table, symbol_table)
+        codes = read_codes(code_table, symbol_table)
         entries = [LANE_ROWS.unpack(int(beat)) for beat in row_table]
         rows = tuple(entry["rows"] for entry in entries)
         decoded = [
-            decode(lane, code, stream, rows[lane], taps * fields["in_channels"]) for lane, stream in enumerate(streams)
+            decode(lane, codes, stream, rows[lane], taps * fields["in_channels"], entries[lane]["table"])
+            for lane, stream in enumerate(streams)
         ]
         used, place = np.unique(np.concatenate([lane.position for lane in decoded]), return_inverse=True)
         cuts = np.cumsum([lane.position.size for lane in decoded])[:-1]
@@ -99,20 +100,23 @@ class LayerReader:
         )
 
 
-def read_code(code_table: Beats, symbol_table: Beats) -> Code:
-    """The code of these tables; Fault BAD_SYMBOL where they are those of none."""
-    *lengths, escape = (CODE.unpack(int(beat))["limit"] for beat in code_table)
-    bases = [CODE.unpack(int(beat))["base"] for beat in code_table[:-1]]
+def read_codes(code_tables: Beats, symbol_table: Beats) -> tuple[Code, ...]:
+    """The codes of these tables; Fault BAD_SYMBOL where they are those of none."""
+    tables = []
+    for beats in code_tables.reshape(-1, CODE_BEATS):
+        records = [CODE.unpack(int(beat)) for beat in beats]
+        lengths = records[:-1]
+        tables.append(([r["limit"] for r in lengths], [r["base"] for r in lengths], records[-1]["limit"]))
     try:
-        return Code.from_tables(lengths, bases, escape, symbol_table.view("<u4"))
+        return codes_from_tables(tables, symbol_table.view("<u4"))
     except StreamError:
         raise Fault(ErrorCode.BAD_SYMBOL) from None
 
 
-def decode(lane: int, code: Code, stream: Bytes, rows: int, positions: int) -> Operations:
+def decode(lane: int, codes: Sequence[Code], stream: Bytes, rows: int, positions: int, table: int) -> Operations:
     """What a lane does for its rows of `positions`; Fault with the lane's number where the stream is bad."""
     try:
-        return lane_operations(code, stream.tobytes(), rows, positions)
+        return lane_operations(codes, stream.tobytes(), rows, positions, table)
     except LaneError as error:
         raise Fault(error.code, lane) from None
 

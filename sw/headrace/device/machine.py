@@ -113,12 +113,15 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
             and fields["in_channels"] > 0
             and 0 < fields["out_channels"] <= config.channels
             and 0 < 2 * fields["symbol_beats"] <= config.symbols
+            and 0 < fields["code_tables"] <= config.code_tables
             and 0 < fields["words"] <= config.acc_words
             and fields["pitch"] > 0
             and fields["slot_shift"] <= SLOT_SHIFT_MAX
             and fields["clamp_low"] <= fields["clamp_high"]
             and fields["beats"]
-            == table_beats(config.lanes, fields["taps"], fields["symbol_beats"], fields["out_channels"])
+            == table_beats(
+                config.lanes, fields["code_tables"], fields["taps"], fields["symbol_beats"], fields["out_channels"]
+            )
         )
     else:
         good = opcode == Opcode.END

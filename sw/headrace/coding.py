@@ -1,0 +1,109 @@
+"""Which coding of a layer a device is to decode: every candidate is encoded, the best by cycles and bytes is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from .code_tables import choose_tables
+from .config import Config
+from .differential import differential_plan
+from .isa import BEAT_BYTES, SLOTS
+from .schedule import fresh_plan
+from .stream import MAX_RUN_OF_SYMBOL, EncodedLayer, Plan, encode_layer
+
+
+class Effort(str, Enum):
+    """How many codings to try."""
+
+    FAST = "fast"
+    DEFAULT = "default"
+    BEST = "best"
+
+
+EFFORTS = {
+    Effort.FAST: ((1,), (MAX_RUN_OF_SYMBOL,)),
+    Effort.DEFAULT: ((1, 4), (MAX_RUN_OF_SYMBOL, 31)),
+    Effort.BEST: ((1, 2, 4, 8), (MAX_RUN_OF_SYMBOL, 63, 47, 31, 15, 7)),
+}
+"""Numbers of codes, and longest runs, to try."""
+
+
+@dataclass(frozen=True)
+class Strips:
+    """What decides how long a coding of a layer takes."""
+
+    words: tuple[int, ...]
+    """Words of P pixels in a row, of each strip."""
+    other_beats: int
+    """Beats of each strip's tables that do not depend on the coding."""
+
+    def cycles(self, encoded: EncodedLayer) -> int:
+        """Cycles of all strips, estimated: reading all beats, or the busiest lane's work, whichever takes longer."""
+        sizes = encoded.sizes()
+        beats = self.other_beats + (sum(sizes.values()) - sizes["lane_table"]) // BEAT_BYTES
+        return sum(max(beats, *_lane_cycles(encoded, words)) for words in self.words)
+
+
+def _lane_cycles(encoded: EncodedLayer, words: int) -> list[int]:
+    """Of each lane; an end of row hides behind a row's last tap, unless that takes one cycle only."""
+    per_lane = zip(encoded.lane_taps, encoded.lane_rows, strict=True)
+    return [0, *(taps * words + rows * (words == 1) for taps, rows in per_lane)]
+
+
+@dataclass(frozen=True, eq=False)
+class Coding:
+    """A layer as encoded, and the choices that led to it."""
+
+    encoded: EncodedLayer
+    plan: Plan
+    longest_run: int
+
+    @property
+    def rows_differential(self) -> int:
+        return sum(row.parent is not None for lane in self.plan for row in lane)
+
+
+def choose_coding(
+    W: npt.NDArray[np.integer],
+    config: Config,
+    strips: Strips,
+    slots: int = SLOTS,
+    effort: Effort = Effort.DEFAULT,
+) -> Coding:
+    """The coding of least cycles and, among equals, of least bytes.
+
+    Args:
+        W: int8 weights (M, K).
+        slots: accumulator slots that the layer can have; 0: its rows must all start from zero.
+    """
+    best: tuple[tuple[int, int], Coding] | None = None
+    for plan, longest_run in _candidates(W, config, strips, slots, effort):
+        encoded = encode_layer(W, plan, config.symbols, longest_run)
+        cost = strips.cycles(encoded), sum(encoded.sizes().values())
+        if best is None or cost < best[0]:
+            best = cost, Coding(encoded, plan, longest_run)
+    assert best is not None
+    return best[1]
+
+
+def _candidates(
+    W: npt.NDArray[np.integer], config: Config, strips: Strips, slots: int, effort: Effort
+) -> Iterator[tuple[Plan, int]]:
+    words = max(strips.words)
+    codes, runs = EFFORTS[effort]
+    for longest_run in runs:
+        for count in codes:
+            if count <= config.code_tables:
+                tables = choose_tables(W, count, longest_run)
+                if count == 1 or tables.max(initial=0) > 0:
+                    yield fresh_plan(W, config.lanes, words, tables), longest_run
+    if slots and effort is not Effort.FAST:
+        plan = differential_plan(W, config.lanes, words, slots)
+        if any(row.parent is not None for lane in plan for row in lane):
+            for longest_run in runs:
+                yield plan, longest_run
