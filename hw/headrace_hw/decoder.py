@@ -10,8 +10,9 @@ from amaranth.lib.wiring import In, Out
 from headrace import isa
 from headrace.config import Config
 
+from .codes import Codes
 from .layouts import layout
-from .shapes import SYMBOL, Fault, Table, TableWrite, code_layout, index_bits
+from .shapes import SYMBOL, Fault, Table, TableWrite, index_bits
 
 PIECE = 16
 WINDOW = 40
@@ -25,7 +26,8 @@ class Decoder(wiring.Component):
     Decodes ahead while `enable` is high, also past the lane's last row: whoever counts rows stops listening, and a
     fault counts only when its symbol is used. Once `i_ended` is high and the beats are used up, zeros follow; a
     symbol with any bit of those carries Fault.UNDERRUN. A literal takes two cycles, escape and literal, and up to two
-    more if the window has to be refilled first.
+    more if the window has to be refilled first; one that ends a row selects the code of what follows, which takes as
+    many cycles as a code has beats besides. See Codes for when the first code is selected.
     Latency: 3 cycles from a beat's arrival to its first symbol. Reset to forget a stream.
 
     Source: canonical decoding by first codes, Moffat and Turpin, IEEE Trans. Commun. 45(10), 1997.
@@ -38,7 +40,8 @@ class Decoder(wiring.Component):
                 "i": In(stream.Signature(64)),
                 "i_ended": In(1),
                 "enable": In(1),
-                "code": In(code_layout(config)),
+                "code_tables": In(isa.CODE_TABLE_BITS + 1),
+                "first_table": In(isa.CODE_TABLE_BITS),
                 "table": In(TableWrite()),
                 "o": Out(stream.Signature(SYMBOL)),
             }
@@ -47,6 +50,9 @@ class Decoder(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         longest = isa.MAX_CODE_LENGTH
+        m.submodules.codes = codes = Codes(self._config)
+        wiring.connect(m, wiring.flipped(self.table), codes.i)
+        m.d.comb += [codes.code_tables.eq(self.code_tables), codes.first_table.eq(self.first_table)]
 
         # Beats to pieces, first byte in the high half of a piece.
         beat = Signal(64)
@@ -75,9 +81,9 @@ class Decoder(wiring.Component):
         s0_ready = Signal()
         escape = Signal()
         m.d.comb += [
-            beyond.eq(Cat(head >= self.code.limit[n] for n in range(longest))),
-            escape.eq(~literal & (head >= self.code.escape_limit)),
-            consume.eq(self.enable & s0_ready & (fill >= Mux(literal, isa.LITERAL_BITS, longest))),
+            beyond.eq(Cat(head >= codes.limit[n] for n in range(longest))),
+            escape.eq(~literal & (head >= codes.escape_limit)),
+            consume.eq(self.enable & ~codes.busy & s0_ready & (fill >= Mux(literal, isa.LITERAL_BITS, longest))),
         ]
         length_one_hot = Cat(Const(1, 1), beyond[:-1]) & ~beyond
         for n in range(longest):
@@ -104,6 +110,12 @@ class Decoder(wiring.Component):
             m.d.sync += virtual_pieces.eq(virtual_pieces + 1)
         with m.If(consume):
             m.d.sync += literal.eq(escape)
+        literal_bits = window[-isa.LITERAL_BITS :]
+        following_row = data.View(layout(isa.ROW), literal_bits[: isa.ROW.width])
+        m.d.comb += [
+            codes.switch.eq(consume & literal & data.View(layout(isa.LITERAL), literal_bits).end),
+            codes.table.eq(following_row.table),
+        ]
 
         # Stage 0: what was consumed. An escape itself yields no symbol.
         s0_valid = Signal()
@@ -112,6 +124,7 @@ class Decoder(wiring.Component):
                 {
                     "head": longest,
                     "length": length.shape(),
+                    "base_place": codes.base_place.shape(),
                     "literal": 1,
                     "raw": isa.LITERAL_BITS,
                     "bad": 1,
@@ -125,8 +138,9 @@ class Decoder(wiring.Component):
                 s0_valid.eq(consume & ~escape),
                 s0.head.eq(head),
                 s0.length.eq(length),
+                s0.base_place.eq(codes.place + length - 1),
                 s0.literal.eq(literal),
-                s0.raw.eq(window[-isa.LITERAL_BITS :]),
+                s0.raw.eq(literal_bits),
                 s0.bad.eq(~literal & beyond[-1]),
             ]
         # `fill` after the symbol is known one cycle after it; what it lacks then are zeros made up behind the end.
@@ -135,9 +149,11 @@ class Decoder(wiring.Component):
 
         # Stage 1: table look-up.
         index = Signal(index_bits(self._config))
+        codeword = Signal(longest)
         for n in range(1, longest + 1):
             with m.If(s0.length == n):
-                m.d.comb += index.eq((s0.head >> (longest - n)) + self.code.base[n - 1])
+                m.d.comb += codeword.eq(s0.head >> (longest - n))
+        m.d.comb += [codes.base_place.eq(s0.base_place), index.eq(codeword + codes.base)]
         entry = self._symbol_table(m, index, s0_valid & s1_ready)
         s1_valid, s1_literal, s1_raw, s1_fault = Signal(), Signal(), Signal(isa.LITERAL_BITS), Signal(Fault)
         m.d.comb += s1_ready.eq(~s1_valid | self.o.ready)
@@ -151,11 +167,11 @@ class Decoder(wiring.Component):
 
         raw = data.View(layout(isa.LITERAL), s1_raw)
         tap = data.View(layout(isa.SYMBOL), Cat(entry, Const(0, 32 - ENTRY_BITS)))
-        row = data.View(layout(isa.ROW), entry[:-1])
+        row = data.View(layout(isa.ROW), Mux(s1_literal, s1_raw[: isa.ROW.width], entry[:-1]))
         symbol = self.o.payload
         m.d.comb += [
             self.o.valid.eq(s1_valid),
-            symbol.end.eq(~s1_literal & tap.end),
+            symbol.end.eq(Mux(s1_literal, raw.end, tap.end)),
             symbol.value.eq(Mux(s1_literal, raw.value, tap.value)),
             symbol.run.eq(Mux(s1_literal, raw.run, tap.run)),
             symbol.target.eq(row.target),

@@ -6,6 +6,7 @@ from amaranth import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from headrace import isa
 from headrace.config import Config
 
 from .activations import ActivationMemory
@@ -19,7 +20,6 @@ from .shapes import (
     TableWrite,
     address_bits,
     bank_write_layout,
-    code_layout,
     operation_layout,
     sums_layout,
 )
@@ -38,6 +38,7 @@ class LayerParameters(wiring.Signature):
                 "words": Out(INDEX_BITS),
                 "slot_shift": Out(4),
                 "maximum": Out(1),
+                "code_tables": Out(isa.CODE_TABLE_BITS + 1),
             }
         )
 
@@ -45,7 +46,8 @@ class LayerParameters(wiring.Signature):
 class Lane(wiring.Component):
     """Decoder, tap addresses, activation memory and MACs; one symbol and one word of P products per cycle.
 
-    `start` (a pulse) begins `rows` rows, numbered from output channel `first_channel` on; `done` is high when the last
+    `start` (a pulse) begins `rows` rows, numbered from output channel `first_channel` on, the first of them in code
+    `first_table`, which must be known when the tables arrive, as must `layer.code_tables`; `done` is high when the last
     has left. `error` stays high, with `error_code`, until reset. `stalled` is high in each cycle in which the lane has
     work left and issues no products. While no layer runs, `read_address` is answered in `read_data` three cycles later.
     Tables and activations survive a reset of the lane's state.
@@ -59,11 +61,11 @@ class Lane(wiring.Component):
                 "i_ended": In(1),
                 "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
                 "table": In(TableWrite()),
-                "code": In(code_layout(config)),
                 "layer": In(LayerParameters()),
                 "start": In(1),
                 "rows": In(INDEX_BITS),
                 "first_channel": In(INDEX_BITS),
+                "first_table": In(isa.CODE_TABLE_BITS),
                 "running": In(1),
                 "read_address": In(address_bits(config)),
                 "read_data": Out(data.ArrayLayout(unsigned(8), config.pixels)),
@@ -98,7 +100,8 @@ class Lane(wiring.Component):
         m.d.comb += [
             decoder.i_ended.eq(self.i_ended),
             decoder.enable.eq(self.running & started),
-            decoder.code.eq(self.code),
+            decoder.code_tables.eq(self.layer.code_tables),
+            decoder.first_table.eq(self.first_table),
             taps.in_channels.eq(self.layer.in_channels),
             taps.taps.eq(self.layer.taps),
             taps.in_plane.eq(self.layer.in_plane),

@@ -1,4 +1,4 @@
-"""All lanes, and what they share: the code, the rows they were dealt, the results' way out."""
+"""All lanes, and what they share: the rows they were dealt, the results' way out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from .arbiter import RowArbiter
 from .lane import Lane, LayerParameters
 from .layouts import layout
 from .shapes import ERROR_CODE_BITS, INDEX_BITS, Table, TableWrite, address_bits, bank_write_layout, sums_layout
-from .tables import CodeTable
 
 
 class Lanes(wiring.Component):
@@ -51,10 +50,8 @@ class Lanes(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.code = code = CodeTable(config)
         arbiter = RowArbiter(config)
         m.submodules.arbiter = ResetInserter(self.clear)(arbiter)
-        connect(m, flipped(self.table), code.table)
         connect(m, arbiter.o, flipped(self.o))
 
         rows_entry = data.View(layout(isa.LANE_ROWS), self.table.data)
@@ -68,15 +65,20 @@ class Lanes(wiring.Component):
             connect(m, flipped(self.layer), lane.layer)
             connect(m, lane.o, arbiter.i[n])
             rows, first_channel = Signal(INDEX_BITS, name=f"rows_{n}"), Signal(INDEX_BITS, name=f"first_channel_{n}")
+            first_table = Signal(isa.CODE_TABLE_BITS, name=f"first_table_{n}")
             with m.If(self.table.valid & (self.table.table == Table.LANES) & (self.table.index == config.lanes + n)):
-                m.d.sync += [rows.eq(rows_entry.rows), first_channel.eq(rows_entry.first_channel)]
+                m.d.sync += [
+                    rows.eq(rows_entry.rows),
+                    first_channel.eq(rows_entry.first_channel),
+                    first_table.eq(rows_entry.table),
+                ]
             m.d.comb += [
                 lane.i_ended.eq(self.ended[n]),
-                lane.code.eq(code.code),
                 lane.start.eq(self.start),
                 lane.running.eq(self.running),
                 lane.rows.eq(rows),
                 lane.first_channel.eq(first_channel),
+                lane.first_table.eq(first_table),
                 lane.read_address.eq(self.read_address),
                 done[n].eq(lane.done),
                 stalled[n].eq(lane.stalled & self.running),

@@ -20,7 +20,6 @@ from .shapes import ERROR_CODE_BITS
 
 DESCRIPTOR = layout(isa.DESCRIPTOR)
 DESCRIPTOR_BEATS = isa.DESCRIPTOR_BYTES // isa.BEAT_BYTES
-FIXED_TABLE_BEATS = isa.MAX_CODE_LENGTH + 1
 
 
 class Sequencer(wiring.Component):
@@ -277,7 +276,11 @@ class Sequencer(wiring.Component):
         """Whether this configuration can hold what the descriptor asks for."""
         config, descriptor = self._config, self.descriptor
         beats = (
-            FIXED_TABLE_BEATS + 2 * config.lanes + descriptor.taps + descriptor.symbol_beats + descriptor.out_channels
+            2 * config.lanes
+            + isa.CODE_BEATS * descriptor.code_tables
+            + descriptor.taps
+            + descriptor.symbol_beats
+            + descriptor.out_channels
         )
         fits = Signal()
         with m.Switch(descriptor.opcode):
@@ -298,6 +301,8 @@ class Sequencer(wiring.Component):
                     & (descriptor.out_channels <= config.channels)
                     & (descriptor.symbol_beats != 0)
                     & (descriptor.symbol_beats <= config.symbols // 2)
+                    & (descriptor.code_tables != 0)
+                    & (descriptor.code_tables <= config.code_tables)
                     & (descriptor.pitch != 0)
                     & (descriptor.slot_shift <= isa.SLOT_SHIFT_MAX)
                     & (descriptor.clamp_low <= descriptor.clamp_high)

@@ -42,18 +42,6 @@ def pixel_bits(config: Config) -> int:
     return (config.pixels - 1).bit_length()
 
 
-def code_layout(config: Config) -> data.StructLayout:
-    """The canonical code: what the length compare and the table index need."""
-    window = isa.MAX_CODE_LENGTH + 1
-    return data.StructLayout(
-        {
-            "limit": data.ArrayLayout(window, isa.MAX_CODE_LENGTH),
-            "base": data.ArrayLayout(index_bits(config), isa.MAX_CODE_LENGTH),
-            "escape_limit": window,
-        }
-    )
-
-
 def index_bits(config: Config) -> int:
     """Width of a symbol table index."""
     return (config.symbols - 1).bit_length()

@@ -1,4 +1,4 @@
-"""Sorts the beats of a layer's tables to those who keep them, and keeps the code itself."""
+"""Sorts the beats of a layer's tables to those who keep them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from headrace import isa
-from headrace.config import Config
-
-from .layouts import layout
-from .shapes import INDEX_BITS, Table, TableWrite, code_layout
+from .shapes import INDEX_BITS, Table, TableWrite
 
 
 class TableLoader(wiring.Component):
@@ -49,22 +45,4 @@ class TableLoader(wiring.Component):
                 m.d.sync += self.done.eq(table == Table.CHANNELS)
         with m.If(self.start):
             m.d.sync += [table.eq(Table.LANES), index.eq(0), self.done.eq(0)]
-        return m
-
-
-class CodeTable(wiring.Component):
-    """The layer's canonical code, in registers that all lanes compare against."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__({"table": In(TableWrite()), "code": Out(code_layout(config))})
-
-    def elaborate(self, _platform: object) -> Module:
-        m = Module()
-        entry = data.View(layout(isa.CODE), self.table.data)
-        with m.If(self.table.valid & (self.table.table == Table.CODE)):
-            for n in range(isa.MAX_CODE_LENGTH):
-                with m.If(self.table.index == n):
-                    m.d.sync += [self.code.limit[n].eq(entry.limit), self.code.base[n].eq(entry.base)]
-            with m.If(self.table.index == isa.MAX_CODE_LENGTH):
-                m.d.sync += self.code.escape_limit.eq(entry.limit)
         return m

@@ -96,7 +96,7 @@ class Top(wiring.Component):
             tables.i.valid.eq(block_valid & sequencer.tabling),
             tables.i.payload.eq(reads.beat_data),
             tables.lengths[Table.LANES].eq(2 * config.lanes),
-            tables.lengths[Table.CODE].eq(isa.MAX_CODE_LENGTH + 1),
+            tables.lengths[Table.CODE].eq(isa.CODE_BEATS * descriptor.code_tables),
             tables.lengths[Table.TAPS].eq(descriptor.taps),
             tables.lengths[Table.SYMBOLS].eq(descriptor.symbol_beats),
             tables.lengths[Table.CHANNELS].eq(descriptor.out_channels),
@@ -141,7 +141,7 @@ class Top(wiring.Component):
             aligner.i.valid.eq(loader.o.valid | writeback.o.valid),
             aligner.i.payload.eq(Mux(loader.o.valid, loader.o.payload.as_value(), writeback.o.payload.as_value())),
         ]
-        for name in ("in_channels", "taps", "in_plane", "words", "slot_shift", "maximum"):
+        for name in ("in_channels", "taps", "in_plane", "words", "slot_shift", "maximum", "code_tables"):
             m.d.comb += getattr(lanes.layer, name).eq(descriptor[name])
         for name in writeback.geometry.signature.members:
             m.d.comb += getattr(writeback.geometry, name).eq(descriptor[name])

@@ -63,7 +63,7 @@ def check_matrix(W: NDArray[np.integer], config: Config = CONFIG, effort: Effort
         if not np.array_equal(outputs["sim"], values):
             wrong = int(np.count_nonzero((outputs["sim"] != values).any(axis=0)))
             raise DeviceError(f"outputs {wrong} of {m} differ between the RTL and {name}")
-    return LayerCheck(image.layers[0], len(x), result.mean_cycles or 0.0, result.mean_stall_cycles or 0.0)
+    return LayerCheck(image.layers[0], len(x), result.mean_cycles or 0.0, result.layers[0].mean_stall_cycles or 0.0)
 
 
 def _inputs(n: int) -> NDArray[np.int8]:

@@ -29,3 +29,7 @@ class DataError(HeadraceError):
 
 class DeviceError(HeadraceError):
     """The device stopped with an error code, timed out, or is not the device the artifact was made for."""
+
+
+class NativeError(HeadraceError):
+    """The native kernels were not built, do not load, or are turned off; NumPy does the same, more slowly."""

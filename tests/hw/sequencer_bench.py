@@ -36,8 +36,9 @@ def store(**fields: int) -> Descriptor:
 def layer(**fields: int) -> Descriptor:
     """With the right number of beats and the right signature, unless `fields` say otherwise."""
     made = {"opcode": Opcode.LAYER, "layer": 4, "address": 0x200, "in_channels": 5, "taps": 2, "words": 3}
-    made |= {"out_channels": 6, "symbol_beats": 2, "pitch": 4} | fields
-    made.setdefault("beats", table_beats(CONFIG.lanes, made["taps"], made["symbol_beats"], made["out_channels"]))
+    made |= {"out_channels": 6, "symbol_beats": 2, "code_tables": 1, "pitch": 4} | fields
+    sizes = (made[name] for name in ("code_tables", "taps", "symbol_beats", "out_channels"))
+    made.setdefault("beats", table_beats(CONFIG.lanes, *sizes))
     made.setdefault("signature", signature(made))
     return made
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from headrace import isa
+from headrace import isa, tables
 from headrace.code import Code
 from headrace_hw.shapes import Table
 
 
-def symbol_beats(code: Code) -> list[int]:
-    entries = [int(entry) for entry in code.entries]
-    entries += [0] * (len(entries) % 2)
-    return [low | high << 32 for low, high in zip(entries[::2], entries[1::2], strict=True)]
+def symbol_beats(codes: Sequence[Code]) -> list[int]:
+    return tables.symbol_beats(codes).tolist()
 
 
-def code_beats(code: Code) -> list[int]:
-    limit, base, escape_limit = code.limits()
-    beats = [isa.CODE.pack({"limit": first, "base": index}) for first, index in zip(limit, base, strict=True)]
-    return [*beats, isa.CODE.pack({"limit": escape_limit})]
+def code_beats(codes: Sequence[Code]) -> list[int]:
+    return tables.code_beats(codes).tolist()
 
 
 async def write_table(ctx: Any, port: Any, table: Table, beats: list[int]) -> None:
@@ -31,10 +28,10 @@ async def write_table(ctx: Any, port: Any, table: Table, beats: list[int]) -> No
     ctx.set(port.valid, 0)
 
 
-def set_code(ctx: Any, port: Any, code: Code) -> None:
-    limit, base, escape_limit = code.limits()
-    mask = (1 << len(port.base[0])) - 1
-    for n in range(isa.MAX_CODE_LENGTH):
-        ctx.set(port.limit[n], int(limit[n]))
-        ctx.set(port.base[n], int(base[n]) & mask)
-    ctx.set(port.escape_limit, escape_limit)
+async def write_codes(ctx: Any, dut: Any, port: Any, codes: Sequence[Code], taps: list[int] | None = None) -> None:
+    """Codes, taps and symbols; waits until they can be used. `dut` is whoever has an input `code_tables`."""
+    ctx.set(dut.code_tables, len(codes))
+    await write_table(ctx, port, Table.CODE, code_beats(codes))
+    await write_table(ctx, port, Table.TAPS, taps or [0])
+    await write_table(ctx, port, Table.SYMBOLS, symbol_beats(codes))
+    await ctx.tick().repeat(isa.CODE_BEATS)

@@ -11,11 +11,11 @@ from amaranth import Module, ResetInserter, Signal
 
 from headrace.code import Code
 from headrace.config import Config
-from headrace.isa import LITERAL, LITERAL_BITS, MAX_CODE_LENGTH, ROW, SYMBOL
+from headrace.isa import CODE_BEATS, LITERAL, LITERAL_BITS, MAX_CODE_LENGTH, ROW, SYMBOL
 from headrace_hw.decoder import Decoder
-from headrace_hw.shapes import Fault, Table
+from headrace_hw.shapes import Fault
 from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
-from hw.tables import set_code, symbol_beats, write_table
+from hw.tables import write_codes
 
 CONFIG = Config("decoder", lanes=1, pixels=1, symbols=4096)
 BEAT_BITS = 64
@@ -43,19 +43,29 @@ CODES = {
     "only an escape": Code([], [1], True),
 }
 
-Item = int | tuple[int, int]
-"""A codeword's index, or run and value of a literal."""
+End = tuple[int, int, int, int]
+Item = int | tuple[int, int] | End
+"""A codeword's index, or a literal: run and value, or target, source, differential and table of an end of row."""
 
 
-def bits_of(code: Code, items: list[Item]) -> str:
-    words, lengths = code.codewords.tolist(), code.lengths.tolist()
+def literal_of(item: tuple[int, ...]) -> int:
+    if len(item) == 2:
+        return LITERAL.pack({"run": item[0], "value": item[1]})
+    header = dict(zip(("target", "source", "differential", "table"), item, strict=True))
+    return LITERAL.pack({"end": 1}) | ROW.pack(header)
+
+
+def bits_of(codes: Code | tuple[Code, ...], items: list[Item], table: int = 0) -> str:
+    several = codes if isinstance(codes, tuple) else (codes,)
     text = []
     for item in items:
+        words, lengths = several[table].codewords.tolist(), several[table].lengths.tolist()
         index = item if isinstance(item, int) else len(lengths) - 1
         text.append(f"{words[index]:0{lengths[index]}b}")
         if not isinstance(item, int):
-            literal = LITERAL.pack({"run": item[0], "value": item[1]})
-            text.append(f"{literal:0{LITERAL_BITS}b}")
+            text.append(f"{literal_of(item):0{LITERAL_BITS}b}")
+            if len(item) == 4:
+                table = item[3]
     return "".join(text)
 
 
@@ -67,13 +77,17 @@ def beats_of(bits: str) -> list[int]:
     return [int.from_bytes(data[n : n + 8], "little") for n in range(0, size, 8)]
 
 
-def decoded(code: Code, beats: list[int]) -> list[Any]:
+NONE = Code([], [], False)
+
+
+def decoded(codes: tuple[Code, ...], beats: list[int], table: int = 0) -> list[Any]:
     """What the beats say, up to the first fault."""
     bits = "".join(f"{octet:08b}" for beat in beats for octet in beat.to_bytes(8, "little"))
-    length, index = code.lookup()
     symbols: list[Any] = []
     position = 0
     while True:
+        code = codes[table] if table < len(codes) else NONE
+        length, index = code.lookup()
         window = int(bits[position : position + MAX_CODE_LENGTH].ljust(MAX_CODE_LENGTH, "0"), 2)
         escape = length[window] and index[window] == len(code.entries)
         stop = position + max(int(length[window]), 1) + LITERAL_BITS * bool(escape)
@@ -82,8 +96,13 @@ def decoded(code: Code, beats: list[int]) -> list[Any]:
         if not length[window]:
             return [*symbols, Fault.BAD_SYMBOL]
         if escape:
-            word = LITERAL.unpack(int(bits[stop - LITERAL_BITS : stop], 2))
-            symbols.append((word["run"], word["value"]))
+            raw = int(bits[stop - LITERAL_BITS : stop], 2)
+            word, row = LITERAL.unpack(raw), ROW.unpack(raw & (1 << ROW.width) - 1)
+            if word["end"]:
+                symbols.append((row["target"], row["source"], row["differential"]))
+                table = row["table"]
+            else:
+                symbols.append((word["run"], word["value"]))
         else:
             entry = int(code.entries[index[window]])
             word = SYMBOL.unpack(entry)
@@ -110,11 +129,19 @@ class Run:
 
 
 def run(
-    code: Code, beats: list[int], source: str = "none", sink: str = "none", ended_after: int = 1, count: int = 0
+    code: Code | tuple[Code, ...],
+    beats: list[int],
+    source: str = "none",
+    sink: str = "none",
+    ended_after: int = 1,
+    count: int = 0,
+    table: int = 0,
+    config: Config = CONFIG,
 ) -> Run:
-    """Symbols up to the first fault, or `count` of them; cycles from the first beat on."""
-    dut = Decoder(CONFIG)
-    expected = decoded(code, beats)
+    """Symbols up to the first fault, or `count` of them; cycles from when the decoder may begin."""
+    dut = Decoder(config)
+    codes = code if isinstance(code, tuple) else (code,)
+    expected = decoded(codes, beats, table)
     got: list[Any] = []
     started = [0]
 
@@ -125,9 +152,10 @@ def run(
         ctx.set(dut.i_ended, 1)
 
     async def drain(ctx: Any) -> None:
-        set_code(ctx, dut.code, code)
-        await write_table(ctx, dut.table, Table.SYMBOLS, symbol_beats(code))
-        started[0] = -(-len(code.entries) // 2)
+        ctx.set(dut.first_table, table)
+        await write_codes(ctx, dut, dut.table, codes)
+        entries = sum(len(code.entries) for code in codes)
+        started[0] = CODE_BEATS * len(codes) + 1 + -(-entries // 2) + CODE_BEATS
         ctx.set(dut.enable, 1)
         got.extend(await receive(ctx, dut.o, count or len(expected), pattern(sink, 2)))
 
@@ -214,8 +242,7 @@ def test_faults_do_not_stop_the_decoder() -> None:
     code = CODES["1 to 12 bits"]
 
     async def bench(ctx: Any) -> None:
-        set_code(ctx, dut.code, code)
-        await write_table(ctx, dut.table, Table.SYMBOLS, symbol_beats(code))
+        await write_codes(ctx, dut, dut.table, (code,))
         ctx.set(dut.i_ended, 1)
         ctx.set(dut.enable, 1)
         got = await receive(ctx, dut.o, 200)
@@ -242,13 +269,12 @@ def test_waits_while_not_enabled() -> None:
         ctx.set(dut.i_ended, 1)
 
     async def bench(ctx: Any) -> None:
-        set_code(ctx, dut.code, code)
-        await write_table(ctx, dut.table, Table.SYMBOLS, symbol_beats(code))
+        await write_codes(ctx, dut, dut.table, (code,))
         for _ in range(30):
             await ctx.tick()
             assert not ctx.get(dut.o.valid)
         ctx.set(dut.enable, 1)
-        expected = decoded(code, beats)
+        expected = decoded((code,), beats)
         assert [essence(symbol) for symbol in await receive(ctx, dut.o, len(expected))] == expected
 
     simulate(dut, bench, background=[feed])
@@ -262,9 +288,8 @@ def test_reset_forgets_the_stream_but_not_the_table() -> None:
     m.submodules.decoder = ResetInserter(clear)(decoder)
 
     async def bench(ctx: Any) -> None:
-        set_code(ctx, decoder.code, code)
-        await write_table(ctx, decoder.table, Table.SYMBOLS, symbol_beats(code))
         for cut in range(12):
+            await write_codes(ctx, decoder, decoder.table, (code,))
             ctx.set(decoder.enable, 1)
             ctx.set(decoder.o.ready, 1)
             await send(ctx, decoder.i, beats_of(bits_of(code, [(4095, -1)] * 4))[:2])
@@ -277,8 +302,9 @@ def test_reset_forgets_the_stream_but_not_the_table() -> None:
             ctx.set(clear, 1)
             await ctx.tick()
             ctx.set(clear, 0)
+            await write_codes(ctx, decoder, decoder.table, (code,))
             beats = beats_of(bits_of(code, random_items(code, 3, cut)))[:1]
-            expected = decoded(code, beats)
+            expected = decoded((code,), beats)
             ctx.set(decoder.enable, 1)
             await send(ctx, decoder.i, beats)
             ctx.set(decoder.i_ended, 1)
@@ -320,7 +346,7 @@ def test_latency() -> None:
     dut = Decoder(CONFIG)
 
     async def bench(ctx: Any) -> None:
-        set_code(ctx, dut.code, code)
+        await write_codes(ctx, dut, dut.table, (code,))
         ctx.set(dut.enable, 1)
         await send(ctx, dut.i, [0])
         for _ in range(LATENCY):
@@ -329,3 +355,67 @@ def test_latency() -> None:
         assert ctx.get(dut.o.valid)
 
     simulate(dut, bench)
+
+
+SEVERAL = (
+    CODES["1 to 12 bits, escape"],
+    CODES["escape of 1 bit"],
+    CODES["only an escape"],
+    CODES["two of 1 bit"],
+)
+
+
+def random_switches(codes: tuple[Code, ...], count: int, seed: int, table: int, often: float) -> list[Item]:
+    """Items of the codes in turn; a code without an escape is one to stay in."""
+    dice = random.Random(seed)
+    items: list[Item] = []
+    for _ in range(count):
+        code = codes[table]
+        if code.escape and dice.random() < often:
+            table = dice.randrange(len(codes))
+            items.append((dice.randrange(8), dice.randrange(8), dice.randrange(2), table))
+        else:
+            items += random_items(code, 1, dice.randrange(1 << 30))
+    return items
+
+
+@pytest.mark.parametrize("sink", PATTERNS)
+@pytest.mark.parametrize("source", PATTERNS)
+@pytest.mark.parametrize(("room", "often"), [(1, 0.5), (2, 0.1), (4, 0.1), (4, 1.0), (8, 0.3)])
+def test_several_codes(room: int, often: float, source: str, sink: str) -> None:
+    """Literals that end rows and change the code, in the first symbol, back to back, to the same code."""
+    codes = SEVERAL[:room]
+    config = Config("decoder", lanes=1, pixels=1, symbols=4096, code_tables=room)
+    for seed in range(4):
+        table = seed % len(codes)
+        items = random_switches(codes, 40, seed, table, often)
+        run(codes, beats_of(bits_of(codes, items, table)), source, sink, table=table, config=config)
+
+
+@pytest.mark.parametrize("room", [1, 2, 4])
+def test_a_code_that_there_is_not(room: int) -> None:
+    """The first symbol after a change to it is bad; so is the lane's first symbol in it."""
+    code = CODES["1 to 12 bits, escape"]
+    config = Config("decoder", lanes=1, pixels=1, symbols=4096, code_tables=room)
+    for number in range(1, 8):
+        bits = bits_of(code, [1, (2, 3, 1, number)]) + "0" * 60
+        symbols = run(code, beats_of(bits), config=config).symbols
+        assert len(symbols) == 3 and symbols[-1] == Fault.BAD_SYMBOL
+        assert run(code, beats_of("0" * 60), table=number, config=config).symbols == [Fault.BAD_SYMBOL]
+
+
+def test_other_bits_of_a_literal_end_mean_nothing() -> None:
+    code = CODES["1 to 12 bits, escape"]
+    unused = ((1 << (LITERAL_BITS - 1)) - 1) & ~((1 << 10) - 1)
+    for rubbish in (0, unused, unused & 0x155555, unused & 0x0AAAAA):
+        literal = literal_of((1, 2, 1, 0)) | rubbish
+        bits = bits_of(code, [3]) + "1" * 12 + f"{literal:0{LITERAL_BITS}b}" + bits_of(code, [2])
+        assert run(code, beats_of(bits)).symbols[1] == (1, 2, 1)
+
+
+def test_a_change_of_code_costs_its_beats() -> None:
+    codes = (CODES["escape of 1 bit"], CODES["two of 1 bit"])
+    stay: list[Item] = [0] * 30
+    same = run(codes, beats_of(bits_of(codes, [(0, 0, 0, 0), *stay])), count=31).cycles
+    plain = run(codes, beats_of(bits_of(codes, [(0, 0), *stay])), count=31).cycles
+    assert CODE_BEATS - 3 <= same - plain <= CODE_BEATS + 1

@@ -14,9 +14,8 @@ from headrace.isa import ErrorCode
 from headrace.stream import Plan, RowPlan, encode_layer
 from headrace.stream_decode import LaneError, decode_lane
 from headrace_hw.lane import Lane
-from headrace_hw.shapes import Table
 from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
-from hw.tables import set_code, symbol_beats, write_table
+from hw.tables import write_codes
 from plans import random_matrix, random_plan
 
 CONFIGS = [
@@ -48,8 +47,8 @@ def write_activations(ctx: Any, lane: Lane, config: Config, x: np.ndarray) -> An
 class LaneBench:
     """One lane, its tables and activations loaded, with a stream to decode."""
 
-    def __init__(self, config: Config, stream: bytes, code: Any, rows: int, **layer: int) -> None:
-        self.config, self.code, self.rows, self.layer = config, code, rows, layer
+    def __init__(self, config: Config, stream: bytes, codes: Any, table: int, rows: int, **layer: int) -> None:
+        self.config, self.codes, self.first_table, self.rows, self.layer = config, codes, table, rows, layer
         self.beats = as_beats(stream)
         self.lane = Lane(config)
         self.x = np.random.default_rng(7).integers(-128, 128, config.x_bytes).astype(np.int8)
@@ -65,10 +64,9 @@ class LaneBench:
             ctx.set(lane.i_ended, 1)
 
         async def control(ctx: Any) -> None:
-            set_code(ctx, lane.code, self.code)
-            await write_table(ctx, lane.table, Table.SYMBOLS, symbol_beats(self.code))
-            await write_table(ctx, lane.table, Table.TAPS, self.tap_addresses)
             await write_activations(ctx, lane, self.config, self.x)
+            ctx.set(lane.first_table, self.first_table)
+            await write_codes(ctx, lane.layer, lane.table, self.codes, self.tap_addresses)
             for name, value in self.layer.items():
                 ctx.set(getattr(lane.layer, name), value)
             ctx.set(lane.rows, self.rows)
@@ -116,7 +114,8 @@ def make(config: Config, W: np.ndarray, plan: Plan, rng: np.random.Generator, ta
     bench = LaneBench(
         config,
         encoded.streams[0],
-        encoded.code,
+        encoded.codes,
+        encoded.lane_tables[0],
         encoded.lane_rows[0],
         in_channels=W.shape[1] // taps,
         taps=taps,
@@ -136,7 +135,7 @@ def test_equals_decoder(config: Config, source: str, sink: str) -> None:
     for taps, channels, rows, words, density in ((1, 50, 9, 1, 0.3), (6, 3, 5, 4, 0.5), (9, 7, 6, 3, 0.1)):
         W = random_matrix(rng, rows, taps * channels, density, values=15)
         W[rows // 2] = 0
-        plan = random_plan(rng, rows, 1)
+        plan = random_plan(rng, rows, 1, tables=config.code_tables)
         bench = make(config, W, plan, rng, taps, words)
         bench.run(source, sink)
         assert bench.error == ErrorCode.NONE
@@ -171,7 +170,7 @@ def test_broken_streams_stop_with_the_decoders_error() -> None:
     rng = np.random.default_rng(5)
     config = CONFIGS[1]
     W = random_matrix(rng, 8, 60, 0.3, values=9)
-    plan = random_plan(rng, 8, 1, differential=0.0)
+    plan = random_plan(rng, 8, 1, differential=0.0, tables=3)
     order = [entry.row for entry in plan[0]]
     seen = set()
     for trial in range(24):
@@ -185,7 +184,7 @@ def test_broken_streams_stop_with_the_decoders_error() -> None:
         bench.beats = as_beats(bytes(stream))
         bench.run("none", "none")
         try:
-            weights = decode_lane(bench.code, bytes(stream), 8, 60)
+            weights = decode_lane(bench.codes, bytes(stream), 8, 60, bench.first_table)
             assert bench.error == ErrorCode.NONE
             np.testing.assert_array_equal(bench.sums(), bench.expected(weights))
             assert trial % 3 or np.array_equal(weights, W[order])

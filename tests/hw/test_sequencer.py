@@ -96,10 +96,12 @@ INVALID = {
     "layer: no symbols": layer(symbol_beats=0),
     "layer: too many symbols": layer(symbol_beats=CONFIG.symbols // 2 + 1),
     "layer: slot shift": layer(slot_shift=16),
+    "layer: no code table": layer(code_tables=0),
+    "layer: code tables": layer(code_tables=CONFIG.code_tables + 1),
     "layer: limits in the wrong order": layer(clamp_low=1, clamp_high=0),
     "layer: no pitch": layer(pitch=0),
-    "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 2, 2, 6) - 1),
-    "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 2, 2, 6) + 1),
+    "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 6) - 1),
+    "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 6) + 1),
 }
 EXTREME = {
     "load: all": load(x_address=0, beats=TOO_MUCH - 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cocotb
@@ -13,12 +14,12 @@ from headrace.errors import StreamError
 from headrace.isa import ErrorCode
 from headrace.stream import RowPlan, encode_layer
 from headrace.stream_decode import LaneError, decode_lane, lane_operations
-from headrace_hw.shapes import Table, bank_write_layout, code_layout, sums_layout
+from headrace_hw.shapes import Table, bank_write_layout, sums_layout
 from headrace_sim.cocotb_bench import Bench
 from headrace_sim.cocotb_runner import parameters
 from headrace_sim.cocotb_streams import Sink, Source
 from hw.streams import pattern
-from hw.tables import symbol_beats
+from hw.tables import code_beats, symbol_beats
 from lanes import replay
 from plans import random_matrix, random_plan
 
@@ -53,7 +54,15 @@ class LaneBench:
         dut.i_write_valid.value = 0
 
     async def run(
-        self, code: Code, stream: bytes, rows: int, channels: int, taps: int, words: int, limit: int
+        self,
+        codes: Sequence[Code],
+        table: int,
+        stream: bytes,
+        rows: int,
+        channels: int,
+        taps: int,
+        words: int,
+        limit: int,
     ) -> tuple[ErrorCode, np.ndarray, int]:
         """Reset, then one layer of one lane: its error, its sums (rows, words * P), and cycles from start to end."""
         dut, bench = self.dut, self.bench
@@ -64,7 +73,7 @@ class LaneBench:
         await bench.reset()
         self.in_plane = int(self.rng.integers(1, 40))
         self.tap_addresses = self.rng.integers(0, self.config.x_bytes, taps).tolist()
-        await self._tables(code)
+        await self._tables(codes, table)
         layer = {"in_channels": channels, "taps": taps, "in_plane": self.in_plane, "words": words}
         for name, value in {**layer, "slot_shift": (words - 1).bit_length()}.items():
             getattr(dut, f"layer_{name}").value = value
@@ -87,14 +96,16 @@ class LaneBench:
             return error, self.sums(rows, words), cycles
         return error, np.zeros((0, 0)), cycles
 
-    async def _tables(self, code: Code) -> None:
-        dut, layout = self.dut, code_layout(self.config)
-        limit, base, escape_limit = code.limits()
-        wide = self.config.symbols - 1
-        values = {"limit": limit.tolist(), "base": [int(b) & wide for b in base], "escape_limit": escape_limit}
-        dut.code.value = layout.const(values).as_bits()
-        for table, beats in ((Table.SYMBOLS, symbol_beats(code)), (Table.TAPS, self.tap_addresses)):
-            dut.table_table.value = table.value
+    async def _tables(self, codes: Sequence[Code], table: int) -> None:
+        dut = self.dut
+        dut.first_table.value = table
+        dut.layer_code_tables.value = len(codes)
+        for kind, beats in (
+            (Table.CODE, code_beats(codes)),
+            (Table.TAPS, self.tap_addresses),
+            (Table.SYMBOLS, symbol_beats(codes)),
+        ):
+            dut.table_table.value = kind.value
             for index, beat in enumerate(beats):
                 dut.table_index.value, dut.table_data.value, dut.table_valid.value = index, beat, 1
                 await self.bench.cycle()
@@ -135,11 +146,11 @@ async def equals_decoder(dut: Any) -> None:
     ]
     for taps, channels, rows, words, density in shapes:
         W = random_matrix(lane.rng, rows, taps * channels, density, values=40)
-        plan = random_plan(lane.rng, rows, 1)
+        plan = random_plan(lane.rng, rows, 1, tables=lane.config.code_tables)
         encoded = encode_layer(W, plan, lane.config.symbols)
-        code, stream = encoded.code, encoded.streams[0]
-        error, sums, _ = await lane.run(code, stream, rows, channels, taps, words, limit=20_000)
-        weights = replay(lane_operations(code, stream, rows, taps * channels), rows, taps * channels)
+        codes, table, stream = encoded.codes, encoded.lane_tables[0], encoded.streams[0]
+        error, sums, _ = await lane.run(codes, table, stream, rows, channels, taps, words, limit=20_000)
+        weights = replay(lane_operations(codes, stream, rows, taps * channels, table), rows, taps * channels)
         assert np.array_equal(weights, W[encoded.order])
         assert error == ErrorCode.NONE
         assert np.array_equal(sums, lane.expected(weights, words)), (taps, channels, rows, words)
@@ -154,7 +165,7 @@ async def rate(dut: Any) -> None:
     W = np.where(lane.rng.random((40, 800)) < 0.315, values, 0).astype(np.int8)
     encoded = encode_layer(W, (tuple(RowPlan(row) for row in range(len(W))),), lane.config.symbols)
     symbols = encoded.lane_symbols[0]
-    error, sums, cycles = await lane.run(encoded.code, encoded.streams[0], 40, 800, 1, 1, limit=20_000)
+    error, sums, cycles = await lane.run(encoded.codes, 0, encoded.streams[0], 40, 800, 1, 1, limit=20_000)
     assert error == ErrorCode.NONE
     assert np.array_equal(sums, lane.expected(W, 1))
     print(f"P = {lane.config.pixels}: {symbols} symbols in {cycles} cycles, {symbols / cycles:.4f} symbols/cycle")
@@ -169,22 +180,23 @@ async def broken(dut: Any) -> None:
     await lane.begin()
     rng, rows, taps, channels = lane.rng, 8, 3, 20
     W = random_matrix(rng, rows, taps * channels, 0.3, values=9)
-    encoded = encode_layer(W, random_plan(rng, rows, 1, differential=0.0), lane.config.symbols)
+    encoded = encode_layer(W, random_plan(rng, rows, 1, 0.0, tables=3), lane.config.symbols)
     one = encode_layer(np.zeros((200, 4), np.int8), (tuple(RowPlan(row) for row in range(200)),), lane.config.symbols)
     seen = set()
     for trial in range(parameters()["trials"]):
-        code, stream, lane_rows, width, count = encoded.code, bytearray(encoded.streams[0]), rows, channels, taps
+        made, lane_rows, width, count = encoded, rows, channels, taps
         if trial % 4 == 3:  # a code of one codeword: half of all bits are none
-            code, stream, lane_rows, width, count = one.code, bytearray(one.streams[0]), int(rng.integers(1, 201)), 4, 1
+            made, lane_rows, width, count = one, int(rng.integers(1, 201)), 4, 1
+        codes, table, stream = made.codes, made.lane_tables[0], bytearray(made.streams[0])
         if trial % 4 == 0:
             stream = stream[: 8 * int(rng.integers(0, len(stream) // 8))]
         else:
             for _ in range(1 + trial // 3):
                 stream[int(rng.integers(len(stream)))] ^= 1 << int(rng.integers(8))
         limit = (8 * len(stream) + 64) * (1 + count)
-        error, sums, _ = await lane.run(code, bytes(stream), lane_rows, width, count, 1, limit)
+        error, sums, _ = await lane.run(codes, table, bytes(stream), lane_rows, width, count, 1, limit)
         try:
-            weights = decode_lane(code, bytes(stream), lane_rows, count * width)
+            weights = decode_lane(codes, bytes(stream), lane_rows, count * width, table)
             assert error == ErrorCode.NONE and np.array_equal(sums, lane.expected(weights, 1))
         except LaneError as expected:
             assert error == expected.code, f"trial {trial}: {error.name}, not {expected.code.name}"
@@ -202,5 +214,5 @@ async def rubbish_passes(dut: Any) -> None:
     await lane.begin()
     encoded = encode_layer(np.zeros((3, 4), np.int8), (tuple(RowPlan(row) for row in range(3)),), lane.config.symbols)
     for tail in (bytes(400), b"\xff" * 400, lane.rng.bytes(400)):
-        error, sums, _ = await lane.run(encoded.code, encoded.streams[0] + tail, 3, 4, 1, 2, limit=2000)
+        error, sums, _ = await lane.run(encoded.codes, 0, encoded.streams[0] + tail, 3, 4, 1, 2, limit=2000)
         assert error == ErrorCode.NONE and not sums.any()

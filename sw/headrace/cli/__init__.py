@@ -21,10 +21,11 @@ from .. import __version__
 from ..errors import HeadraceError
 
 GROUP = "headrace.commands"
-COMMANDS = ("compress", "inspect", "run", "fetch")
+COMMANDS = ("compress", "inspect", "sizes", "run", "fetch")
 """Ours; each is the click command of that name in the module of that name."""
 EXTRAS = {
     "amaranth": "hw",
+    "matplotlib": "plot",
     "sklearn": "compress",
     "threadpoolctl": "compress",
     "torch": "torch",

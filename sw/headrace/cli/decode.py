@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ def check_figures(image: Image, info: LayerInfo, decoded: DecodedLayer) -> None:
     strips = image.program[info.descriptor : info.descriptor + info.strips]
     beats, lanes = info.stream_bytes // BEAT_BYTES, image.config.lanes
     nonzeros, size = int(np.count_nonzero(decoded.weights)), decoded.weights.size
-    pixels = int(np.prod(info.output_shape[1:], dtype=np.int64))
+    pixels = math.prod(info.output_shape[1:])
     actual = {
         "nonzeros": nonzeros,
         "density": nonzeros / size if size else 0.0,

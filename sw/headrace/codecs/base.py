@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,11 @@ class Encoded(ABC):
         return sum(self.sizes.values())
 
     @property
+    def figures(self) -> dict[str, int | float]:
+        """Figures of this format beside its size, by name, for reports; most formats have none."""
+        return {}
+
+    @property
     def dense_nbytes(self) -> int:
         """Bytes of the same matrix stored densely in its own type."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
@@ -61,7 +66,10 @@ class Codec(ABC, Generic[E]):
     Codecs are immutable and hold parameters only.
     """
 
-    name: ClassVar[str]
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name in `CODECS`, different for different parameters; a class attribute where there are none."""
 
     @abstractmethod
     def encode(self, W: npt.ArrayLike) -> E:

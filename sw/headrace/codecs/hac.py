@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,10 +50,14 @@ class Hac(Codec[HacEncoded]):
     """
 
     word_bits: int = 32
-    name: ClassVar[str] = "hac"
 
     def __post_init__(self) -> None:
         check_word_bits(self.word_bits)
+
+    @property
+    def name(self) -> str:
+        """`hac` for words of 32 bits, `hac64` for words of 64."""
+        return "hac" if self.word_bits == 32 else f"hac{self.word_bits}"
 
     def encode(self, W: npt.ArrayLike) -> HacEncoded:
         """See `Codec.encode`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -67,10 +66,14 @@ class Shac(Codec[ShacEncoded]):
     """
 
     word_bits: int = 32
-    name: ClassVar[str] = "shac"
 
     def __post_init__(self) -> None:
         check_word_bits(self.word_bits)
+
+    @property
+    def name(self) -> str:
+        """`shac` for words of 32 bits, `shac64` for words of 64."""
+        return "shac" if self.word_bits == 32 else f"shac{self.word_bits}"
 
     def encode(self, W: npt.ArrayLike) -> ShacEncoded:
         """See `Codec.encode`."""

@@ -122,6 +122,8 @@ class Stream(Codec[StreamEncoded]):
     def decode(self, encoded: StreamEncoded) -> Matrix:
         """See `Codec.decode`."""
         side, dictionary, streams = encoded.content
+        if (side.shape, side.kind, side.itemsize) != (encoded.shape, encoded.dtype.kind, encoded.dtype.itemsize):
+            raise FormatError(f"the stream holds {side.shape} of {side.kind}{side.itemsize}")
         n, m = side.shape
         index = np.zeros((m, n), np.int64)
         for digit, (plane, data) in enumerate(zip(side.planes, streams, strict=True)):

@@ -1,5 +1,6 @@
 """What holds for every codec of the registry: round trip, product, edge matrices, refusals, corrupted parts."""
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -119,7 +120,76 @@ def test_float_product_is_float64(codec):
     W, x = rng.normal(size=(40, 17)).astype(np.float32), rng.normal(size=40).astype(np.float32)
     y = codec.product(codec.encode(W), x)
     assert y.dtype == np.float64
-    assert np.array_equal(y, x.astype(np.float64) @ W.astype(np.float64))
+    error = np.abs(y - x.astype(np.float64) @ W.astype(np.float64))
+    assert np.all(error <= 2.0**-50 * 40 * np.abs(W).max() * np.abs(x).sum())  # only the summation rounds
+
+
+@every_codec
+@given(W=matrices(), seed=st.integers(0, 2**32 - 1), batch=st.sampled_from([(), (3,)]))
+@settings(deadline=None)
+def test_products_are_those_of_the_decoded_matrix(codec, W, seed, batch):
+    """Integers are equal, wrapped sums included; reals are summed in another order, which tells for extremes."""
+    encoded = codec.encode(W)
+    x = np.random.default_rng(seed).integers(-9, 9, (*batch, W.shape[0]))
+    with np.errstate(all="ignore"):
+        expected = dense_product(codec.decode(encoded), x)
+        y = codec.product(encoded, x)
+    assert y.dtype == expected.dtype and y.shape == expected.shape
+    if W.dtype.kind != "f":
+        assert np.array_equal(y, expected)
+    elif (largest := np.abs(W.astype(np.float64)).max(initial=0)) < 1e300:
+        scale = largest * np.abs(x).sum(axis=-1, keepdims=True)
+        assert np.all(np.abs(y - expected) <= 2.0**-45 * scale)
+
+
+@every_codec
+def test_product_with_infinities_is_the_dense_one(codec):
+    W = np.array([[0, np.inf, 2], [1, -1, 0]], np.float32)
+    for V, x in ((W, [0.0, 1.0]), (np.nan_to_num(W, posinf=4), [np.inf, 1.0])):
+        with np.errstate(invalid="ignore"):
+            assert np.array_equal(codec.product(codec.encode(V), x), dense_product(V, x), equal_nan=True)
+
+
+@every_codec
+def test_damaged_parts_in_products(codec):
+    """What decoding refuses, the product refuses or takes as far as it goes, never with another error."""
+    W = np.random.default_rng(8).integers(-3, 4, (12, 9)).astype(np.float32) * (np.arange(9) % 2)
+    encoded = codec.encode(W)
+    rng = np.random.default_rng(9)
+    for field in dataclasses.fields(encoded):
+        part = getattr(encoded, field.name)
+        if not isinstance(part, np.ndarray) or not part.size:
+            continue
+        for _ in range(60):
+            flipped = part.copy()
+            flipped.reshape(-1).view(np.uint8)[rng.integers(flipped.nbytes)] ^= 1 << rng.integers(8)
+            try:
+                y = codec.product(dataclasses.replace(encoded, **{field.name: flipped}), np.ones(12))
+            except HeadraceError:
+                continue
+            assert y.shape == (9,)
+
+
+@every_codec
+@pytest.mark.parametrize("shape", [(1 << 31, 9), (12, 1 << 31), (1 << 31, 1 << 31), (1 << 32) - 1])
+def test_absurd_shape_is_refused(codec, shape):
+    shape = shape if isinstance(shape, tuple) else (shape, shape)
+    for W in (np.zeros((12, 9), np.float32), np.eye(12, 9), np.zeros((0, 0))):
+        encoded = dataclasses.replace(codec.encode(W), shape=shape)
+        with contextlib.suppress(FormatError, StreamError):
+            assert codec.decode(encoded).shape == shape
+
+
+def test_names_are_those_of_the_registry():
+    assert all(codec.name == name for name, codec in CODECS.items())
+    names = ["im", "csc", "csr", "coo", "cser", "cla", "hac", "shac", "hac64", "shac64"]
+    assert [name for name in CODECS if name in names] == names
+
+
+@every_codec
+def test_figures_are_numbers(codec):
+    figures = codec.encode(np.eye(4)).figures
+    assert all(isinstance(value, int | float) for value in figures.values())
 
 
 @every_codec
@@ -150,6 +220,8 @@ def test_product_refuses(codec, shape):
 @every_codec
 @pytest.mark.parametrize("shape", [(19, 30), (20, 29), (30, 20), (0, 30), (20, 0), (0, 0)])
 def test_smaller_shape_is_refused(codec, shape):
+    if codec.name == "im" and shape == (30, 20):
+        pytest.skip("an index map holds nothing but the entries, any shape of as many fits")
     W = np.random.default_rng(7).integers(0, 7, (20, 30))
     with pytest.raises((FormatError, StreamError)):
         codec.decode(dataclasses.replace(codec.encode(W), shape=shape))
@@ -188,14 +260,16 @@ def test_damaged_parts_never_give_a_wrong_shape(codec):
     encoded = codec.encode(W)
     rng = np.random.default_rng(9)
     arrays = {f.name: v for f in dataclasses.fields(encoded) if isinstance(v := getattr(encoded, f.name), np.ndarray)}
-    assert arrays
+    arrays = {name: part for name, part in arrays.items() if part.size}
+    if not arrays:
+        pytest.skip("this form is a byte string")
     for name, part in arrays.items():
         for damaged in (part[:-1], part[:0], np.append(part, part[-1:]), part.astype(np.float64), part[None]):
             with pytest.raises((FormatError, StreamError)):
                 codec.decode(dataclasses.replace(encoded, **{name: damaged}))
         for _ in range(60):
             flipped = part.copy()
-            flipped.view(np.uint8)[rng.integers(flipped.nbytes)] ^= 1 << rng.integers(8)
+            flipped.reshape(-1).view(np.uint8)[rng.integers(flipped.nbytes)] ^= 1 << rng.integers(8)
             try:
                 decoded = codec.decode(dataclasses.replace(encoded, **{name: flipped}))
             except HeadraceError:

@@ -1,0 +1,94 @@
+"""Codes: which code's limits and bases a lane sees, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headrace.code import Code
+from headrace.config import Config
+from headrace.isa import CODE_BEATS, MAX_CODE_LENGTH, NO_ESCAPE
+from headrace_hw.codes import Codes
+from headrace_hw.shapes import Table
+from hw.streams import plain, simulate
+from hw.tables import code_beats, write_table
+
+CODES = (
+    Code([5], [1], False),
+    Code([], [1], True),
+    Code(range(12), [*range(1, 13), 12], True),
+    Code(range(1024), [10] * 1024, False),
+)
+EMPTY = {"limit": [0] * MAX_CODE_LENGTH, "escape_limit": NO_ESCAPE}
+
+
+def limits(number: int, tables: int) -> dict[str, Any]:
+    if number >= tables:
+        return EMPTY
+    limit, _, escape_limit = CODES[number].limits()
+    return {"limit": limit.tolist(), "escape_limit": escape_limit}
+
+
+def seen(ctx: Any, dut: Codes) -> dict[str, Any]:
+    return {"limit": plain(ctx.get(dut.limit)), "escape_limit": ctx.get(dut.escape_limit)}
+
+
+async def load(ctx: Any, dut: Codes, first: int, tables: int) -> None:
+    ctx.set(dut.code_tables, tables)
+    ctx.set(dut.first_table, first)
+    await write_table(ctx, dut.i, Table.CODE, code_beats(CODES[:tables]))
+    for other in set(Table) - {Table.CODE}:
+        await write_table(ctx, dut.i, other, [(1 << 64) - 1] * (CODE_BEATS + 3))
+
+
+async def settle(ctx: Any, dut: Codes) -> int:
+    cycles = 0
+    while ctx.get(dut.busy):
+        await ctx.tick()
+        cycles += 1
+    return cycles
+
+
+@pytest.mark.parametrize("symbols", [4, 1024, 4096])
+@pytest.mark.parametrize("room", [1, 2, 4, 8])
+def test_every_code_of_every_layer(symbols: int, room: int) -> None:
+    """The first one with the tables, the others by switches; bases modulo the size of the symbol table."""
+    dut = Codes(Config("codes", lanes=1, pixels=1, symbols=symbols, code_tables=room))
+
+    async def bench(ctx: Any) -> None:
+        for tables in range(1, min(room, len(CODES)) + 1):
+            for first in range(8):
+                await load(ctx, dut, first, tables)
+                await settle(ctx, dut)
+                assert seen(ctx, dut) == limits(first, tables)
+            for number in (0, tables - 1, tables, 7, tables - 1, tables - 1):
+                ctx.set(dut.switch, 1)
+                ctx.set(dut.table, number)
+                await ctx.tick()
+                ctx.set(dut.switch, 0)
+                ctx.set(dut.table, 5)
+                assert await settle(ctx, dut) == CODE_BEATS
+                assert seen(ctx, dut) == limits(number, tables)
+                if number < tables:
+                    start = sum(code.entries.size for code in CODES[:number])
+                    for length, base in enumerate(CODES[number].limits(start)[1].tolist()):
+                        ctx.set(dut.base_place, ctx.get(dut.place) + length)
+                        assert ctx.get(dut.base) == base % symbols
+
+    simulate(dut, bench)
+
+
+def test_the_first_code_is_there_soon_after_the_first_tap() -> None:
+    dut = Codes(Config("codes", lanes=1, pixels=1))
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.code_tables, 2)
+        ctx.set(dut.first_table, 1)
+        await write_table(ctx, dut.i, Table.CODE, code_beats(CODES[:2]))
+        assert not ctx.get(dut.busy)
+        await write_table(ctx, dut.i, Table.TAPS, [0])
+        assert await settle(ctx, dut) == CODE_BEATS
+        assert seen(ctx, dut) == limits(1, 2)
+
+    simulate(dut, bench)
