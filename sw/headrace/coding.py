@@ -1,4 +1,4 @@
-"""Which coding of a layer a device is to decode: every candidate is encoded, the best by cycles and bytes is taken."""
+"""Which coding of a layer a device is to decode: every candidate is encoded, one of few cycles and bytes is taken."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ EFFORTS = {
 }
 """Numbers of codes, and longest runs, to try."""
 
+HARDLY_MORE = 1.02
+"""Cycles that a smaller coding may take, as a multiple of the fastest's."""
+
 
 @dataclass(frozen=True)
 class Strips:
@@ -43,10 +46,13 @@ class Strips:
     """Beats of each strip's tables that do not depend on the coding."""
 
     def cycles(self, encoded: EncodedLayer) -> int:
-        """Cycles of all strips, estimated: reading all beats, or the busiest lane's work, whichever takes longer."""
+        """Cycles of all strips, estimated: reading the tables, then reading the streams or the busiest lane's work,
+        whichever takes longer.
+        """
         sizes = encoded.sizes()
-        beats = self.other_beats + (sum(sizes.values()) - sizes["lane_table"]) // BEAT_BYTES
-        return sum(max(beats, *_lane_cycles(encoded, words)) for words in self.words)
+        tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES
+        streams = sizes["streams"] // BEAT_BYTES
+        return sum(tables + max(streams, *_lane_cycles(encoded, words)) for words in self.words)
 
 
 def _lane_cycles(encoded: EncodedLayer, words: int) -> list[int]:
@@ -75,20 +81,19 @@ def choose_coding(
     slots: int = SLOTS,
     effort: Effort = Effort.DEFAULT,
 ) -> Coding:
-    """The coding of least cycles and, among equals, of least bytes.
+    """The coding of least bytes among those that take hardly more cycles than the fastest.
 
     Args:
         W: int8 weights (M, K).
         slots: accumulator slots that the layer can have; 0: its rows must all start from zero.
     """
-    best: tuple[tuple[int, int], Coding] | None = None
-    for plan, longest_run in _candidates(W, config, strips, slots, effort):
-        encoded = encode_layer(W, plan, config.symbols, longest_run)
-        cost = strips.cycles(encoded), sum(encoded.sizes().values())
-        if best is None or cost < best[0]:
-            best = cost, Coding(encoded, plan, longest_run)
-    assert best is not None
-    return best[1]
+    codings = [
+        Coding(encode_layer(W, plan, config.symbols, longest_run), plan, longest_run)
+        for plan, longest_run in _candidates(W, config, strips, slots, effort)
+    ]
+    cycles = [strips.cycles(coding.encoded) for coding in codings]
+    fast = [coding for coding, n in zip(codings, cycles, strict=True) if n <= HARDLY_MORE * min(cycles)]
+    return min(fast, key=lambda coding: sum(coding.encoded.sizes().values()))
 
 
 def _candidates(
