@@ -11,7 +11,8 @@ from typing import IO, Any
 from numpy.typing import NDArray
 
 from .codecs.base import as_matrix
-from .errors import DataError
+from .codecs.stream import MAGIC, Stream, StreamEncoded
+from .errors import DataError, FormatError, StreamError
 from .files import read_npy
 
 _DEFLATE = 1032
@@ -21,9 +22,9 @@ _DEFLATE = 1032
 def load_matrix(path: str | Path) -> NDArray[Any]:
     """The matrix of a file: n inputs by m outputs, boolean, integer or real, native byte order, -0.0 as 0.0.
 
-    The file is a .npy with the matrix, an .npz with the matrix alone, or an .npz with `index`, integers (n, m), and
-    `centres` (k,): the matrix is then `centres[index]`. Its content says which, not its name. Nothing is unpickled,
-    and no array is read whose header claims more than the file can hold.
+    The file is a .npy with the matrix, an .npz with the matrix alone, an .npz with `index`, integers (n, m), and
+    `centres` (k,): the matrix is then `centres[index]`; or a stored headrace stream. Its content says which, not its
+    name. Nothing is unpickled, and no array is read whose header claims more than the file can hold.
 
     Raises:
         DataError: the file is missing, damaged, none of these, or its matrix holds a NaN.
@@ -35,19 +36,23 @@ def load_matrix(path: str | Path) -> NDArray[Any]:
         return as_matrix(_matrix(arrays))
     except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except (FormatError, StreamError) as error:
+        reason = str(error)
     except (zipfile.BadZipFile, zlib.error) as error:
         reason = f"damaged .npz, {error}"
     raise DataError(f"{path} cannot be read as a matrix: {' '.join(reason.split()) or 'it does not fit in memory'}")
 
 
 def _arrays(file: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
-    """Arrays of an .npz by name, or the one of a .npy under no name."""
+    """Arrays of an .npz by name, or the one of a .npy or of a stored stream under no name."""
     magic = file.read(6)
     file.seek(0)
     if magic == b"\x93NUMPY":
         return {"": read_npy(file, size)}
+    if magic.startswith(MAGIC):
+        return {"": Stream().decode(StreamEncoded.from_bytes(file.read()))}
     if magic[:2] != b"PK":
-        raise ValueError("it is neither .npy nor .npz")
+        raise ValueError("it is neither .npy nor .npz nor a headrace stream")
     with zipfile.ZipFile(file) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(members) > 1:

@@ -1,4 +1,4 @@
-"""`headrace compress`: a trained LeNet-5 as an artifact."""
+"""`headrace compress`: a trained LeNet-5 as an artifact, or a matrix as a stored stream."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from ..config import CONFIGS, get_config
 from ..errors import DataError
 from .files import check_output, load_array
 from .output import json_option, print_json, print_table, progress
+from .store import SUFFIX as STORED
+from .store import store
 
 SHIPPED = "lenet5"
 DEFAULT_VALUES = 32
@@ -40,7 +42,9 @@ class Densities(click.ParamType):
 
 @click.command(epilog="Example: headrace compress lenet5 -o lenet5.hrz --prune 0.6,0.12,0.03,0.2 --share 32")
 @click.argument("model", metavar="MODEL")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .hrz file to write.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .hrz file to write; .hrw for a matrix."
+)
 @click.option(
     "--prune",
     type=Densities(),
@@ -81,13 +85,19 @@ def compress(
     effort: str,
     as_json: bool,
 ) -> None:
-    """Prune, share, quantise and encode a trained LeNet-5 into an artifact.
+    """Prune, share, quantise and encode a trained LeNet-5 into an artifact, or store a matrix.
 
     MODEL is `lenet5`, the trained network that comes with headrace, or an .npz file of the same layout: conv1_weight
     (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800), fc2_weight (10, 500), the four `_bias`, and
     optionally densities (4,).
+
+    With an output named .hrw, MODEL is a matrix as for `headrace sizes`, stored as it is, bit for bit; of the options,
+    only --effort and --json matter then.
     """
     check_output(output, None if model == SHIPPED else Path(model), calibrate)
+    if output.suffix == STORED:
+        store(Path(model), output, Effort(effort), as_json)
+        return
     weights, densities = (
         lenet.check_weights(data.lenet5(), SHIPPED) if model == SHIPPED else lenet.load_weights(Path(model))
     )

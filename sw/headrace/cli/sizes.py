@@ -11,8 +11,9 @@ from typing import Any
 import click
 import numpy as np
 
-from ..codecs import CODECS, Codec, entropy, upper_bound
+from ..codecs import CODECS, Codec, Stream, entropy, upper_bound
 from ..codecs.base import Matrix
+from ..coding import Effort
 from ..errors import HeadraceError, StreamError
 from ..matrices import load_matrix
 from .files import check_output
@@ -32,18 +33,26 @@ NOTES = (
 @click.option(
     "--format", "names", type=click.Choice(list(CODECS)), multiple=True, help="Only this format; may be repeated."
 )
+@click.option(
+    "--effort",
+    type=click.Choice([effort.value for effort in Effort]),
+    default=Effort.DEFAULT.value,
+    show_default=True,
+    help="How many codings the headrace stream tries.",
+)
 @click.option("--verify/--no-verify", default=True, show_default=True, help="Decode each format again and compare.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Chart to write: .png, .svg or .pdf.")
 @json_option
-def sizes(matrix: Path, names: tuple[str, ...], verify: bool, plot: Path | None, as_json: bool) -> None:
+def sizes(matrix: Path, names: tuple[str, ...], effort: str, verify: bool, plot: Path | None, as_json: bool) -> None:
     """Show what a matrix takes in every storage format, the smallest first.
 
-    MATRIX is a .npy of n inputs by m outputs, of any type, or an .npz with that array alone, or with `index` and
-    `centres` (the matrix is then centres[index]).
+    MATRIX is a .npy of n inputs by m outputs, of any type, an .npz with that array alone, or with `index` and
+    `centres` (the matrix is then centres[index]), or a stored stream (.hrw, from `headrace compress`).
     """
     drawing = None if plot is None else _drawing(plot, matrix)
     W = load_matrix(matrix)
-    chosen = [CODECS[name] for name in names or CODECS]
+    codecs = CODECS | {Stream.name: Stream(Effort(effort))}
+    chosen = [codecs[name] for name in names or codecs]
     with progress("formats") as show:
         values = figures(W, chosen, verify, show)
     if drawing is not None:
