@@ -8,6 +8,7 @@ SOURCES = ("stream", "planning", "coders")
 KERNELS = Extension(
     "headrace.native._kernels",
     [f"sw/headrace/native/{name}.cpp" for name in SOURCES],
+    depends=["sw/headrace/native/kernels.h"],
     language="c++",
     extra_compile_args=["-std=c++17", "-O3"],
     optional=True,

@@ -1,18 +1,13 @@
 // HAC and sHAC: decoding, and products straight from the codewords. One stream of codewords, as the formats have it.
 
+#include "kernels.h"
+
 #include <cstdint>
 #include <cstring>
 
 namespace {
 
 constexpr int WINDOW = 12;
-
-struct Book {
-    const uint32_t* table;   // 4096: bits (0..5) and rank (6..31) of the codeword that a window begins with; 0: longer
-    const uint64_t* limits;  // (33): for each length, the first 32-bit window that no codeword of it or shorter begins
-    const int64_t* bases;    // (33): rank of a codeword of each length, less its value
-    int64_t values;
-};
 
 struct Reader {
     const uint8_t* next;

@@ -4,8 +4,10 @@
 // variant 4 of Giesen, "Reading bits in far too many ways" (2018): a marker bit tells how many of a word are used up.
 //
 // Bounds are looked at after every few symbols, not at each. So the caller leaves room: PADDING zero bytes after each
-// stream, MOST_PER_REFILL elements after inputs, rows and numbers. Whatever is read or written there belongs to a lane
-// that then reports an error.
+// stream, ROOM elements after inputs, rows and numbers. Whatever is read or written there belongs to a lane that then
+// reports an error.
+
+#include "kernels.h"
 
 #include <cstdint>
 #include <cstring>
@@ -13,12 +15,10 @@
 namespace {
 
 constexpr int WINDOW = 12;
-constexpr int SLOTS = 8;
 constexpr int LITERAL = 22;
 constexpr int SYMBOLS_PER_REFILL = 4;  // of at most 12 bits each, from 56 bits or more
-constexpr int MOST_PER_REFILL = SYMBOLS_PER_REFILL * 256;  // positions that they can move on
-constexpr int PADDING = 64;  // more than a refill's symbols, each with a literal, and a word
 static_assert(PADDING >= SYMBOLS_PER_REFILL * (WINDOW + LITERAL) / 8 + 2 * 8, "reads would leave the padding");
+static_assert(ROOM >= SYMBOLS_PER_REFILL * 256, "positions would leave the room");
 
 // A table entry: bits of the codeword (0..5), kind (6..7), then a tap's run (8..15) and value (16..31), or the bits of an
 // end of row (8..).
@@ -126,6 +126,17 @@ inline int decode(Lane* const* group, Sink& sink, typename Sink::Cursor* cursors
     int stopped = -1;
     while (stopped < 0) {
 #pragma GCC unroll 8
+        for (int g = 0; g < GROUP; g++) {  // first: the last round may have been cut short by another lane
+            if (__builtin_expect(position[g] > positions || next[g] > group[g]->end, 0)) {
+                Lane& lane = *group[g];
+                lane.next = next[g];
+                lane.bits = bits[g];
+                fail(lane, next[g] > lane.end ? UNDERRUN : BAD_POSITION);
+                stopped = g;
+                goto out;
+            }
+        }
+#pragma GCC unroll 8
         for (int g = 0; g < GROUP; g++) refill(next[g], bits[g]);
 #pragma GCC unroll 8
         for (int n = 0; n < SYMBOLS_PER_REFILL; n++) {
@@ -169,17 +180,6 @@ inline int decode(Lane* const* group, Sink& sink, typename Sink::Cursor* cursors
                 position[g] = lane.position;
             }
         }
-#pragma GCC unroll 8
-        for (int g = 0; g < GROUP; g++) {
-            if (__builtin_expect(position[g] > positions || next[g] > group[g]->end, 0)) {
-                Lane& lane = *group[g];
-                lane.next = next[g];
-                lane.bits = bits[g];
-                fail(lane, next[g] > lane.end ? UNDERRUN : BAD_POSITION);
-                stopped = g;
-                goto out;
-            }
-        }
     }
 out:
     for (int g = 0; g < GROUP; g++) {
@@ -194,19 +194,6 @@ out:
     return stopped;
 }
 
-struct Input {
-    const uint8_t* data;      // all lanes' streams, each followed by PADDING zero bytes
-    const int64_t* offsets;   // of each lane's stream
-    const int64_t* sizes;     // bytes of each
-    const int64_t* rows;
-    const int32_t* tables;    // first table of each lane
-    const uint32_t* entries;  // (table_count + 1) * 4096, the last table without codewords
-    const int64_t* order;     // where each row, lane by lane, goes in the result
-    int32_t lanes, table_count;
-    int64_t positions;
-};
-
-constexpr int MAX_LANES = 64;
 constexpr int GROUP = 2;  // lanes side by side: what the registers of most processors hold
 
 template <class Sink>

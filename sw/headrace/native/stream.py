@@ -17,8 +17,8 @@ from ..isa import BEAT_BYTES, ROW, SLOTS, VALUE_BITS
 from ..stream_decode import MAX_WEIGHTS, decode_lane
 from . import library
 
-PADDING = 64  # as in stream.cpp
-ROOM = 4 * 256  # MOST_PER_REFILL there
+PADDING = 64  # this and ROOM as in kernels.h
+ROOM = 4 * 256
 MAX_LANES = 64
 MAX_POSITIONS = (1 << 16) - 1
 BATCHES = (1, 4, 8, 16)
