@@ -82,10 +82,10 @@ class StreamKernel:
         lanes, rows = len(streams), sum(lane_rows)
         if not len(lane_rows) == len(lane_tables) == lanes <= MAX_LANES:
             raise StreamError(f"the kernels take up to {MAX_LANES} lanes, each with rows and a code")
-        if min(lane_rows, default=0) < 0 or not 0 <= positions <= MAX_POSITIONS or rows * positions > MAX_WEIGHTS:
+        if min(lane_rows, default=0) < 0 or not 0 <= positions <= MAX_POSITIONS or rows * max(positions, 1) > MAX_WEIGHTS:
             raise StreamError(f"the kernels take no {rows} rows of {positions} positions")
-        if any(len(stream) % BEAT_BYTES or 8 * len(stream) < n for stream, n in zip(streams, lane_rows, strict=True)):
-            raise StreamError("a stream is not of whole beats, or too short for its rows")
+        if any(len(stream) % BEAT_BYTES for stream in streams):
+            raise StreamError("a stream is not of whole beats")
         self.codes, self.rows, self.positions = tuple(codes), rows, positions
         self._streams, self._lane_rows, self._lane_tables = tuple(streams), tuple(lane_rows), tuple(lane_tables)
         self._order = np.arange(rows, dtype=np.int64) if order is None else np.array(order, np.int64)
