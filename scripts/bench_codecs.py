@@ -1,12 +1,5 @@
 #!/usr/bin/env python3
-"""Sizes, decode rates and products of a matrix in every format, measured in one run.
-
-    scripts/bench_codecs.py FILE... [--output docs/bench_codecs] [--json]
-
-FILE is .npy or .npz (n inputs x m outputs), as for `headrace sizes`. Times are medians of interleaved rounds on one
-core; what they are compared with ran in the same rounds. With --output, writes OUTPUT.json, OUTPUT.md and OUTPUT.svg.
-Peers that are not installed are left out: `pip install zstandard constriction scipy`, `pip install --no-deps nncodec`.
-"""
+"""Sizes, decode rates and products of a matrix in every format, measured in one run."""
 
 from __future__ import annotations
 
@@ -16,9 +9,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # read when NumPy loads its BLAS
 
 import importlib.util
-import json
 import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,37 +17,39 @@ from typing import Any
 
 import click
 import numpy as np
-from bench_peers import peers
 from numpy.typing import NDArray
 
+from bench_peers import peers
+from bench_report import write_report
 from headrace import native
+from headrace.cli.files import check_output
 from headrace.cli.output import json_option, print_json, print_table, progress
 from headrace.codecs import CODECS, entropy
 from headrace.codecs.base import alphabet
-from headrace.codecs.stream import Stream
-from headrace.errors import HeadraceError
-from headrace.files import replacing
+from headrace.errors import HeadraceError, StreamError
 from headrace.matrices import load_matrix
 
-ROUNDS = 15
-SECONDS = 0.004  # of each contestant in a round: calls are repeated until then
-SLOW = 0.2  # a call that takes longer is timed in three rounds only
+ROUNDS, SLOW_ROUNDS = 15, 3
+SECONDS = 0.005  # of each contestant in a round: its calls are repeated until then
+SLOW = 0.1  # a call that takes longer is slow
+DENSE = "dense float32, NumPy"
+BATCH = 8
 Call = Callable[[], Any]
 
 
-def medians(contestants: dict[str, Call]) -> dict[str, float]:
+def medians(contestants: dict[str, Call], rounds: int) -> dict[str, float]:
     """Median seconds of one call of each, the rounds interleaved."""
-    repeats, rounds = {}, {}
+    repeats, wanted = {}, {}
     for name, call in contestants.items():
         call()
         started = time.perf_counter()
         call()
         once = max(time.perf_counter() - started, 1e-7)
-        repeats[name], rounds[name] = max(1, int(SECONDS / once)), 3 if once > SLOW else ROUNDS
+        repeats[name], wanted[name] = max(1, int(SECONDS / once)), min(rounds, SLOW_ROUNDS) if once > SLOW else rounds
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for name, call in contestants.items():
-            if number < rounds[name]:
+            if number < wanted[name]:
                 started = time.perf_counter()
                 for _ in range(repeats[name]):
                     call()
@@ -64,61 +57,164 @@ def medians(contestants: dict[str, Call]) -> dict[str, float]:
     return {name: float(np.median(found)) for name, found in times.items()}
 
 
-def measure(W: NDArray[Any]) -> dict[str, Any]:
-    """Everything about one matrix."""
-    n, m = W.shape
-    dense = 4 * W.size
-    values, counts, index = alphabet(W.ravel())
-    ranks = index.reshape(W.shape)
+def measure(W: NDArray[Any], rounds: int) -> dict[str, Any]:
+    """Everything about one matrix. StreamError where a format does not restore it or a product is wrong."""
+    values, _, index = alphabet(W.ravel())
     formats: dict[str, dict[str, Any]] = {}
-    encode_seconds, decoders = {}, {}
-    encoded: dict[str, Any] = {}
+    encoded, encode_seconds, decoders = {}, {}, {}
     for name, codec in CODECS.items():
         started = time.perf_counter()
         encoded[name] = codec.encode(W)
         encode_seconds[name] = time.perf_counter() - started
         if not np.array_equal(codec.decode(encoded[name]), W):
-            raise HeadraceError(f"{name} does not restore the matrix")
-        formats[name] = {"bytes": encoded[name].nbytes, **encoded[name].figures}
+            raise StreamError(f"{name} does not restore the matrix")
+        formats[name] = {"bytes": encoded[name].nbytes, "peer": name in ("hac", "shac"), **encoded[name].figures}
+    ranks = index.reshape(W.shape)
     for peer in peers(ranks, values):
-        if not np.array_equal(peer.decode(), ranks if peer.decode().shape == W.shape else ranks.T):
-            raise HeadraceError(f"{peer.name} does not restore the matrix")
+        decoded = peer.decode()
+        if not np.array_equal(decoded, ranks if decoded.shape == W.shape else ranks.T):
+            raise StreamError(f"{peer.name} does not restore the matrix")
         formats[peer.name] = {"bytes": peer.nbytes, "peer": True}
         decoders[peer.name] = peer.decode
-    bound = entropy(W) * W.size / 8 + values.nbytes
-    formats["H0 bound"] = {"bytes": int(np.ceil(bound)), "peer": True}
+    bound = int(np.ceil(entropy(W) * W.size / 8)) + values.nbytes
+    formats["H0 bound"] = {"bytes": bound, "peer": True}
     for figures in formats.values():
-        figures["fraction"] = figures["bytes"] / dense
-        figures["bits_per_weight"] = 8 * figures["bytes"] / W.size
+        figures |= {"fraction": figures["bytes"] / (4 * W.size), "bits_per_weight": 8 * figures["bytes"] / W.size}
 
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=n).astype(np.float32)
-    stream = encoded["headrace"]
-    products, checks = _products(W, x, encoded, n)
-    for name, result in checks.items():
-        if not np.allclose(result, x.astype(np.float64) @ W.astype(np.float64), rtol=1e-3, atol=1e-3):
-            raise HeadraceError(f"the product of {name} is wrong")
+    products, batches = _products(W, encoded)
     decoders |= _decoders(encoded)
-    decode_times = medians(decoders)
-    product_times = medians(products)
-    reference = product_times["dense float32, NumPy"]
-    symbols = stream.figures["symbols"]
+    symbols = formats["headrace"]["symbols"]
     return {
-        "shape": [n, m],
+        "shape": list(W.shape),
         "density": float(np.count_nonzero(W) / W.size),
         "distinct": int(values.size),
+        "nonzeros": int(np.count_nonzero(W)),
         "entropy_bits": entropy(W),
         "formats": formats,
         "encode_seconds": encode_seconds,
         "decode": {
-            name: {
-                "seconds": seconds,
-                "weights_per_s": W.size / seconds,
-                **({"symbols_per_s": symbols / seconds} if name.startswith("headrace") else {}),
-            }
-            for name, seconds in decode_times.items()
+            name: {"seconds": seconds, "weights_per_s": W.size / seconds}
+            | ({"symbols_per_s": symbols / seconds} if name == "headrace, symbols" else {})
+            for name, seconds in medians(decoders, rounds).items()
         },
-        "product": {
-            name: {"seconds": seconds, "ratio": reference / seconds} for name, seconds in product_times.items()
-        },
+        "product": _ratios(medians(products, rounds)),
+        f"product_batch_{BATCH}": _ratios(medians(batches, rounds)),
     }
+
+
+def _ratios(times: dict[str, float]) -> dict[str, dict[str, float]]:
+    return {name: {"seconds": seconds, "speedup": times[DENSE] / seconds} for name, seconds in times.items()}
+
+
+def _products(W: NDArray[Any], encoded: dict[str, Any]) -> tuple[dict[str, Call], dict[str, Call]]:
+    """Contestants of x^T W for one input and for BATCH, each checked."""
+    rng = np.random.default_rng(0)
+    dense = W.astype(np.float32)
+    xs = rng.normal(size=(BATCH, len(W))).astype(np.float32)
+    x = xs[0]
+    one: dict[str, Call] = {DENSE: lambda: x @ dense}
+    several: dict[str, Call] = {DENSE: lambda: xs @ dense}
+    if importlib.util.find_spec("scipy") is not None:
+        from scipy.sparse import csc_matrix
+
+        sparse = csc_matrix(dense).T.tocsr()
+        one["CSC, SciPy"] = lambda: sparse @ x
+        several["CSC, SciPy"] = lambda: (sparse @ xs.T).T
+    if native.available():
+        from headrace.native.coders import HacKernel, ShacKernel
+        from headrace.native.matrix import MatrixKernel
+
+        kernel = MatrixKernel(encoded["headrace"])
+        hac, shac = HacKernel(encoded["hac"]), ShacKernel(encoded["shac"])
+        one["headrace"] = lambda: kernel.product(x)
+        one["HAC"] = lambda: hac.product(x)
+        one["sHAC"] = lambda: shac.product(x)
+        several["headrace"] = lambda: kernel.product(xs)
+        cores = os.cpu_count() or 1
+        if cores > 1:
+            one[f"headrace, {cores} threads"] = lambda: kernel.product(x, cores)
+            several[f"headrace, {cores} threads"] = lambda: kernel.product(xs, cores)
+    for contestants, given in ((one, x), (several, xs)):
+        exact = given.astype(np.float64) @ W.astype(np.float64)
+        for name, call in contestants.items():
+            if not np.allclose(call(), exact, rtol=1e-3, atol=1e-3 * float(np.abs(exact).max())):
+                raise StreamError(f"the product of {name} is wrong")
+    if native.available():
+        from headrace.native.coders import dense_int8
+
+        levels = np.ascontiguousarray(np.unique(W, return_inverse=True)[1].reshape(W.shape).T % 128, np.int8)
+        q = rng.integers(-128, 128, len(W)).astype(np.int8)
+        one["dense int8, C++"] = lambda: dense_int8(levels, q)
+    return one, several
+
+
+def _decoders(encoded: dict[str, Any]) -> dict[str, Call]:
+    """Decoders of this project, native."""
+    if not native.available():
+        return {}
+    from headrace.native.coders import HacKernel, ShacKernel
+    from headrace.native.matrix import MatrixKernel
+
+    result: dict[str, Call] = {"HAC": HacKernel(encoded["hac"]).ranks, "sHAC": ShacKernel(encoded["shac"]).ranks}
+    matrix = MatrixKernel(encoded["headrace"])
+    if matrix.kernel is not None:
+        result["headrace, symbols"] = matrix.kernel.symbol_counter()
+        result["headrace, whole rows"] = matrix.kernel.decode
+    return result
+
+
+def machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo")
+    models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+@click.command(epilog="Example: scripts/bench_codecs.py fc1.npz fc2.npz --output docs/bench_codecs")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Write OUTPUT.json, OUTPUT.md and OUTPUT.svg.")
+@click.option("--quick", is_flag=True, help="Fewer rounds.")
+@json_option
+def main(files: tuple[Path, ...], output: Path | None, quick: bool, as_json: bool) -> None:
+    """Size, decode rate and product of matrices in every format, and in coders from elsewhere, in one run.
+
+    FILE is .npy, .npz or .hrw, as for `headrace sizes`. Times are medians of interleaved rounds on one thread. Peers
+    that are not installed are left out: `pip install headrace[bench]`, and `pip install --no-deps nncodec`.
+    """
+    try:
+        if output is not None:
+            check_output(output.with_suffix(".md"), *files)
+        result: dict[str, Any] = {"machine": machine(), "matrices": {}}
+        with progress("measuring") as show:
+            for number, file in enumerate(files):
+                show(number, len(files))
+                result["matrices"][file.stem] = measure(load_matrix(file), SLOW_ROUNDS if quick else ROUNDS)
+        if output is not None:
+            write_report(result, output)
+    except HeadraceError as error:
+        raise click.ClickException(str(error)) from None
+    if not native.available():
+        click.echo("no native kernels: rows that need them are left out", err=True)
+    if as_json:
+        print_json(result)
+        return
+    for name, figures in result["matrices"].items():
+        rows = sorted(figures["formats"].items(), key=lambda item: item[1]["bytes"])
+        print_table(
+            f"{name}: sizes",
+            ("format", "bytes", "fraction"),
+            [(form, row["bytes"], f"{row['fraction']:.4f}") for form, row in rows],
+        )
+        print_table(
+            f"{name}: one product",
+            ("how", "microseconds", "speed-up"),
+            [(how, f"{1e6 * row['seconds']:.1f}", f"{row['speedup']:.2f}") for how, row in figures["product"].items()],
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -122,14 +122,14 @@ int64_t hr_shac_product(const Book* book, const uint8_t* data, int64_t bytes, in
     return k;
 }
 
-// What an int8 network does without compression: y (m) = W x, W (m, n), sums of 32 bits.
+// What an int8 network does without compression: y (m) = W x, W (m, n), sums of 32 bits. x is widened by the caller.
 #if defined(__x86_64__) && defined(__gnu_linux__)
 __attribute__((target_clones("avx2", "default")))
 #endif
-void hr_dense_int8(const int8_t* W, int64_t m, int64_t n, const int8_t* x, int32_t* y) {
+void hr_dense_int8(const int8_t* W, int64_t m, int64_t n, const int16_t* x, int32_t* y) {
     for (int64_t row = 0; row < m; row++) {
         int32_t sum = 0;
-        for (int64_t k = 0; k < n; k++) sum += int32_t(W[row * n + k]) * x[k];
+        for (int64_t k = 0; k < n; k++) sum += int32_t(int16_t(W[row * n + k])) * x[k];
         y[row] = sum;
     }
 }

@@ -123,7 +123,7 @@ class ShacKernel:
 
 def dense_int8(W: npt.NDArray[np.int8], x: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
     """W x without compression: W int8 (m, n), x int8 (n,), sums of 32 bits."""
-    matrix, vector = np.ascontiguousarray(W, np.int8), np.ascontiguousarray(x, np.int8)
+    matrix, vector = np.ascontiguousarray(W, np.int8), x.astype(np.int16)
     if matrix.ndim != 2 or vector.shape != (matrix.shape[1],):
         raise ValueError(f"shapes {matrix.shape} and {vector.shape} do not match")
     y = np.zeros(len(matrix), np.int32)
@@ -144,5 +144,5 @@ def _check(found: int, count: int) -> None:
         raise StreamError(f"the words hold {found} of {count} codewords")
 
 
-def _pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+def _pointer(array: Any) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)

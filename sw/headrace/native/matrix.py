@@ -25,6 +25,8 @@ class MatrixKernel:
     def __init__(self, encoded: StreamEncoded) -> None:
         side, dictionary, streams = encoded.content
         self.shape = side.shape
+        self.kernel: StreamKernel | None = None
+        """What decodes the one plane, in the order of the result's rows; None for a matrix that is kept densely."""
         self._dense: npt.NDArray[np.float32] | None = None
         if len(side.planes) != 1:
             self._dense = Stream().decode(encoded).astype(np.float32)
@@ -73,6 +75,7 @@ class MatrixKernel:
 
     def _pass(self, batch: int, threads: int) -> _Pass:
         kernel = self.kernel
+        assert kernel is not None
         x, y = np.zeros((kernel.positions + ROOM, batch), np.float32), np.zeros((kernel.rows, batch), np.float32)
         if self._numbers is None:
             assert self._step is not None

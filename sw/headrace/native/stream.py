@@ -82,7 +82,11 @@ class StreamKernel:
         lanes, rows = len(streams), sum(lane_rows)
         if not len(lane_rows) == len(lane_tables) == lanes <= MAX_LANES:
             raise StreamError(f"the kernels take up to {MAX_LANES} lanes, each with rows and a code")
-        if min(lane_rows, default=0) < 0 or not 0 <= positions <= MAX_POSITIONS or rows * max(positions, 1) > MAX_WEIGHTS:
+        if (
+            min(lane_rows, default=0) < 0
+            or not 0 <= positions <= MAX_POSITIONS
+            or rows * max(positions, 1) > MAX_WEIGHTS
+        ):
             raise StreamError(f"the kernels take no {rows} rows of {positions} positions")
         if any(len(stream) % BEAT_BYTES for stream in streams):
             raise StreamError("a stream is not of whole beats")
@@ -142,12 +146,13 @@ class StreamKernel:
             own = arguments(group)
             calls.append(([*group.before, *map(_pointer, own), *group.after], own))
 
+        pool = ThreadPoolExecutor(len(calls) - 1) if len(calls) > 1 else None
+
         def run() -> None:
-            if len(calls) == 1:
-                kernel(*calls[0][0])
-            elif calls:
-                with ThreadPoolExecutor(len(calls)) as pool:
-                    list(pool.map(lambda call: kernel(*call[0]), calls))
+            others = [pool.submit(kernel, *call[0]) for call in calls[1:]] if pool is not None else []
+            kernel(*calls[0][0])
+            for other in others:
+                other.result()
             for group in groups:
                 if group.status.any():
                     self._raise(group.first_lane + int(np.flatnonzero(group.status)[0]))

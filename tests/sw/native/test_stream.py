@@ -88,7 +88,7 @@ def test_parts_that_do_not_fit() -> None:
     for changes in (
         {"lane_rows": (3,)},
         {"lane_tables": (0,)},
-        {"lane_rows": (1000, 0)},
+        {"lane_rows": (1 << 28, 0)},
         {"positions": 1 << 16},
         {"streams": (b"1", b"2")},
         {"order": [0, 0, 1]},
