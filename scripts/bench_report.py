@@ -49,7 +49,7 @@ def _markdown(result: dict[str, Any], chart: str | None) -> str:
         "# Formats compared",
         "",
         f"Written by `{COMMAND}` on {machine['processor']},",
-        f"{machine['cores']} cores, Python {machine['python']}, NumPy {machine['numpy']}. All in one run: sizes with all that",
+        f"{machine['cores']} cores, Python {machine['python']}, NumPy {machine['numpy']}. One run: sizes with all that",
         "decoding needs, dictionaries included; times as medians of interleaved rounds, on one thread unless it says",
         "otherwise. Machines are noisy: look at the ratios.",
         "",
