@@ -148,4 +148,4 @@ def _bars(axes: Any, names: list[str], series: dict[str, list[float]]) -> None:
     axes.set_yticks([n + 0.4 - height / 2 for n in range(len(names))], names)
     axes.invert_yaxis()
     axes.grid(axis="x", linewidth=0.4)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1), ncol=4, frameon=False)
