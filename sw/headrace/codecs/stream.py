@@ -158,7 +158,7 @@ class Stream(Codec[StreamEncoded]):
         density = np.argsort(-np.count_nonzero(ranks, axis=0), kind="stable")
         nonzeros = int(np.count_nonzero(ranks))
         lanes = max(1, min(self.lanes, (nonzeros + len(ranks)) // _LANE_SYMBOLS))
-        runs = (MAX_RUN_OF_SYMBOL, 47, 15) if self.effort is Effort.BEST else (MAX_RUN_OF_SYMBOL,)
+        runs = (MAX_RUN_OF_SYMBOL, 47, 15, 3) if self.effort is Effort.BEST else (MAX_RUN_OF_SYMBOL,)
         tables = {Effort.FAST: (1,), Effort.DEFAULT: (1, 4), Effort.BEST: (1, 2, 4, 8)}[self.effort]
         for columns in (density, None) if self.effort is Effort.BEST else (density,):
             sent = ranks if columns is None else ranks[:, columns]
