@@ -223,6 +223,8 @@ def _read(data: bytes, max_entries: int) -> tuple[Side, Matrix, tuple[tuple[byte
     dictionary: Any = np.frombuffer(data, dtype, side.values, cursor).astype(dtype.newbyteorder("="))
     if dtype.kind == "f" and np.isnan(dictionary).any():
         raise FormatError("the dictionary holds a NaN")
+    if dtype.kind == "b" and dictionary.view(np.uint8).max(initial=0) > 1:
+        raise FormatError("the dictionary holds a byte that is neither true nor false")
     cursor += side.values * dtype.itemsize
     streams = []
     for plane in beats:

@@ -8,15 +8,16 @@
 namespace {
 
 constexpr int WINDOW = 12;
+constexpr int64_t GOES_ON = -1;
 
 struct Reader {
     const uint8_t* next;
     const uint8_t* end;  // of the words; zeros follow
     uint64_t bits;
 
-    inline void open(const uint8_t* data, int64_t bytes) {
-        next = data;
-        end = data + bytes;
+    inline void open(const Words& words) {
+        next = words.data;
+        end = words.data + words.bytes;
         bits = load() | 1;
     }
     inline uint64_t load() const {
@@ -51,12 +52,24 @@ struct Reader {
         }
         return -1;
     }
+    // What a kernel returns after the last of `count` codewords.
+    int64_t finish(int64_t count, int64_t word_bytes) const {
+        const int used = __builtin_ctzll(bits);
+        const int64_t spare = 8 * (end - next) - used;
+        if (spare < 0) return count - 1;
+        if (spare >= 8 * word_bytes) return GOES_ON;
+        const uint8_t* rest = next + (used >> 3);
+        if (rest == end) return count;
+        unsigned set = uint8_t(*rest << (used & 7));
+        while (++rest < end) set |= *rest;
+        return set ? GOES_ON : count;
+    }
 };
 
 template <class Take>
-inline int64_t all(const Book& book, const uint8_t* data, int64_t bytes, int64_t count, Take take) {
+inline int64_t all(const Book& book, const Words& words, int64_t count, Take take) {
     Reader reader;
-    reader.open(data, bytes);
+    reader.open(words);
     for (int64_t k = 0; k < count; k++) {
         if ((k & 3) == 0 || book.limits[0]) {  // four short codewords fit one refill
             if (!reader.refill()) return k;
@@ -65,25 +78,25 @@ inline int64_t all(const Book& book, const uint8_t* data, int64_t bytes, int64_t
         if (__builtin_expect(rank < 0 || rank >= book.values, 0)) return k;
         take(k, rank);
     }
-    return count;
+    return reader.finish(count, words.word_bytes);
 }
 
 }  // namespace
 
 extern "C" {
 
-// All return the number of codewords decoded: fewer than there should be where the words are damaged. `limits[0]` is not 0
-// where there are codewords of more than 12 bits. 16 zero bytes follow the words.
+// All return the number of codewords decoded: fewer than there should be where the words are damaged, -1 where more follows
+// the last one than the zeros that fill its word.
 
-int64_t hr_decode_ranks(const Book* book, const uint8_t* data, int64_t bytes, int64_t count, uint32_t* ranks) {
-    return all(*book, data, bytes, count, [&](int64_t k, int64_t rank) { ranks[k] = uint32_t(rank); });
+int64_t hr_decode_ranks(const Book* book, const Words* words, int64_t count, uint32_t* ranks) {
+    return all(*book, *words, count, [&](int64_t k, int64_t rank) { ranks[k] = uint32_t(rank); });
 }
 
 // y (m) = x^T W of n x m entries, column by column.
-int64_t hr_hac_product(const Book* book, const uint8_t* data, int64_t bytes, int64_t n, int64_t m, const float* values,
-                       const float* x, float* y) {
+int64_t hr_hac_product(const Book* book, const Words* words, int64_t n, int64_t m, const float* values, const float* x,
+                       float* y) {
     Reader reader;
-    reader.open(data, bytes);
+    reader.open(*words);
     const bool longer = book->limits[0] != 0;
     for (int64_t column = 0; column < m; column++) {
         float sum = 0;
@@ -97,14 +110,14 @@ int64_t hr_hac_product(const Book* book, const uint8_t* data, int64_t bytes, int
         }
         y[column] = sum;
     }
-    return n * m;
+    return reader.finish(n * m, words->word_bytes);
 }
 
 // The same from nonzeros: their rows, and how many there are in each column.
-int64_t hr_shac_product(const Book* book, const uint8_t* data, int64_t bytes, int64_t m, const int64_t* counts,
-                        const uint32_t* rows, const float* values, const float* x, float* y) {
+int64_t hr_shac_product(const Book* book, const Words* words, int64_t m, const int64_t* counts, const uint32_t* rows,
+                        const float* values, const float* x, float* y) {
     Reader reader;
-    reader.open(data, bytes);
+    reader.open(*words);
     const bool longer = book->limits[0] != 0;
     int64_t k = 0;
     for (int64_t column = 0; column < m; column++) {
@@ -119,7 +132,7 @@ int64_t hr_shac_product(const Book* book, const uint8_t* data, int64_t bytes, in
         }
         y[column] = sum;
     }
-    return k;
+    return reader.finish(k, words->word_bytes);
 }
 
 // What an int8 network does without compression: y (m) = W x, W (m, n), sums of 32 bits. x is widened by the caller.

@@ -25,9 +25,17 @@ struct Input {
 // A canonical code over the values of a matrix.
 struct Book {
     const uint32_t* table;   // 4096: bits (0..5) and rank (6..31) of the codeword that a window begins with; 0: longer
-    const uint64_t* limits;  // (33): for each length, the first 32-bit window that no codeword of it or shorter begins
+    const uint64_t* limits;  // (33): for each length, the first 32-bit window that no codeword of it or shorter begins;
+                             // the first is not 0 where there are codewords of more than 12 bits
     const int64_t* bases;    // (33): rank of a codeword of each length, less its value
     int64_t values;
+};
+
+// Its codewords.
+struct Words {
+    const uint8_t* data;  // big-endian, followed by PADDING zero bytes
+    int64_t bytes;        // without them
+    int64_t word_bytes;   // of each word: the last one is filled up with zeros
 };
 
 extern "C" {
@@ -39,10 +47,10 @@ int hr_stream_float(const Input* in, int batch, const float* x, const float* cen
                     uint8_t* numbers, int64_t stride, float* y, int32_t* status, int64_t* at);
 int hr_stream_stepped(const Input* in, int batch, const float* x, float step, float* y, int32_t* status, int64_t* at);
 
-int64_t hr_decode_ranks(const Book* book, const uint8_t* data, int64_t bytes, int64_t count, uint32_t* ranks);
-int64_t hr_hac_product(const Book* book, const uint8_t* data, int64_t bytes, int64_t n, int64_t m, const float* values,
-                       const float* x, float* y);
-int64_t hr_shac_product(const Book* book, const uint8_t* data, int64_t bytes, int64_t m, const int64_t* counts,
-                        const uint32_t* rows, const float* values, const float* x, float* y);
+int64_t hr_decode_ranks(const Book* book, const Words* words, int64_t count, uint32_t* ranks);
+int64_t hr_hac_product(const Book* book, const Words* words, int64_t n, int64_t m, const float* values, const float* x,
+                       float* y);
+int64_t hr_shac_product(const Book* book, const Words* words, int64_t m, const int64_t* counts, const uint32_t* rows,
+                        const float* values, const float* x, float* y);
 
 }  // extern "C"

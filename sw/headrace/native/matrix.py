@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codecs.stream import Stream, StreamEncoded
-from .stream import BATCHES, ROOM, Numbers, StreamKernel
+from .stream import BATCHES, MAX_POSITIONS, ROOM, Numbers, StreamKernel
 
 
 class MatrixKernel:
     """A stored matrix (n inputs, m outputs), made ready once to be multiplied many times.
 
     Every call decodes the streams anew; sums are those of float32 in the order of the streams, whatever the number of
-    threads. A matrix of one value or of more than 256 is decoded here once, and multiplied densely.
+    threads. A matrix of one value, of more than 256 or of more than 65,535 inputs is decoded here once, and
+    multiplied densely.
 
     Raises NativeError where there are no native kernels, FormatError or StreamError for a damaged matrix.
     """
@@ -28,7 +29,7 @@ class MatrixKernel:
         self.kernel: StreamKernel | None = None
         """What decodes the one plane, in the order of the result's rows; None for a matrix that is kept densely."""
         self._dense: npt.NDArray[np.float32] | None = None
-        if len(side.planes) != 1:
+        if len(side.planes) != 1 or side.shape[0] > MAX_POSITIONS:
             self._dense = Stream().decode(encoded).astype(np.float32)
             return
         plane = side.planes[0]

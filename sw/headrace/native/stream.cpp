@@ -25,7 +25,9 @@ static_assert(ROOM >= SYMBOLS_PER_REFILL * 256, "positions would leave the room"
 enum Kind : uint32_t { TAP = 0, END = 1, ESCAPE = 2, NONE = 3 };
 constexpr uint32_t LENGTH = 63, KIND_SHIFT = 6, KIND = 3u << KIND_SHIFT;
 
-enum Status : int32_t { OK = 0, BAD_SYMBOL = 5, BAD_POSITION = 6, UNDERRUN = 7, TRAILING = 100, EMPTY_SLOT = 101 };
+enum Status : int32_t {
+    OK = 0, BAD_SYMBOL = 5, BAD_POSITION = 6, UNDERRUN = 7, TRAILING = 100, EMPTY_SLOT = 101, BAD_WEIGHT = 102
+};
 
 struct Lane {
     const uint8_t* next;   // where `bits` was loaded from
@@ -268,13 +270,20 @@ struct Rows {
     int64_t positions;
     const int64_t* order[MAX_LANES];
     int64_t slot[MAX_LANES][SLOTS];
+    int32_t outside[MAX_LANES] = {};  // not 0 where a weight left int16
     struct Cursor {
         int16_t* row;
+        int32_t outside;
     };
     inline void tap(Cursor& cursor, int64_t position, int32_t value) {
-        cursor.row[position] = int16_t(cursor.row[position] + value);
+        const int32_t sum = cursor.row[position] + value;
+        cursor.row[position] = int16_t(sum);
+        cursor.outside |= sum ^ int16_t(sum);
     }
-    inline void finish(Cursor&, int lane, int64_t number, int target) { slot[lane][target] = order[lane][number]; }
+    inline void finish(Cursor& cursor, int lane, int64_t number, int target) {
+        slot[lane][target] = order[lane][number];
+        outside[lane] |= cursor.outside;
+    }
     inline Cursor begin(int lane, int64_t number, int source, int, bool differential) {
         int16_t* row = out + order[lane][number] * positions;
         if (differential) {
@@ -282,7 +291,7 @@ struct Rows {
         } else {
             std::memset(row, 0, size_t(positions) * 2);
         }
-        return {row};
+        return {row, 0};
     }
 };
 
@@ -427,6 +436,12 @@ void hr_stream_rows(const Input* in, int16_t* out, int32_t* status, int64_t* at)
     sink.positions = in->positions;
     place(sink, *in);
     run(*in, sink, status, at);
+    for (int n = 0; n < in->lanes; n++) {
+        if (status[n] != OK) return;  // such a lane may have written into the rows of others
+    }
+    for (int n = 0; n < in->lanes; n++) {
+        if (sink.outside[n]) status[n] = BAD_WEIGHT;
+    }
 }
 
 void hr_stream_integer(const Input* in, const int32_t* x, int64_t* y, int32_t* status, int64_t* at) {
