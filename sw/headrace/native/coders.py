@@ -158,7 +158,7 @@ def dense_int8(W: npt.NDArray[np.int8], x: npt.NDArray[np.int8]) -> npt.NDArray[
     if matrix.ndim != 2 or vector.shape != (matrix.shape[1],):
         raise ValueError(f"shapes {matrix.shape} and {vector.shape} do not match")
     y = np.zeros(len(matrix), np.int32)
-    library().hr_dense_int8(*map(_argument, (matrix, len(matrix), vector.size, vector, y)))
+    library().hr_dense_int8(*(_argument(part) for part in (matrix, len(matrix), vector.size, vector, y)))
     return y
 
 
