@@ -17,8 +17,8 @@ class MatrixKernel:
     """A stored matrix (n inputs, m outputs), made ready once to be multiplied many times.
 
     Every call decodes the streams anew; sums are those of float32 in the order of the streams, whatever the number of
-    threads. A matrix of one value, of more than 256 or of more than 65,535 inputs is decoded here once, and
-    multiplied densely.
+    threads. A matrix of one value, of more than 256, of one that is not finite in float32, or of more than 65,535
+    inputs is decoded here once, and multiplied densely.
 
     Raises NativeError where there are no native kernels, FormatError or StreamError for a damaged matrix.
     """
@@ -29,7 +29,9 @@ class MatrixKernel:
         self.kernel: StreamKernel | None = None
         """What decodes the one plane, in the order of the result's rows; None for a matrix that is kept densely."""
         self._dense: npt.NDArray[np.float32] | None = None
-        if len(side.planes) != 1 or side.shape[0] > MAX_POSITIONS:
+        with np.errstate(over="ignore"):
+            finite = bool(np.isfinite(dictionary.astype(np.float32)).all())
+        if len(side.planes) != 1 or side.shape[0] > MAX_POSITIONS or not finite:
             self._dense = Stream().decode(encoded).astype(np.float32)
             return
         plane = side.planes[0]

@@ -41,6 +41,11 @@ def test_product(seed: int, n: int, m: int, values: int, even: bool, batch: int,
     assert np.all(np.abs(kernel.product(x[0]) - exact[0]) <= 1e-5 * scale[0])
 
 
+def test_infinities() -> None:
+    W = np.array([[np.inf, 1, 0], [2, -np.inf, 1]], np.float32)
+    assert MatrixKernel(Stream().encode(W)).product(np.ones(2, np.float32)).tolist() == [np.inf, -np.inf, 1]
+
+
 def test_results_are_the_callers_own() -> None:
     kernel = MatrixKernel(Stream().encode(np.eye(4, dtype=np.float32)))
     first = kernel.product(np.ones(4, np.float32))
