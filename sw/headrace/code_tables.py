@@ -11,6 +11,8 @@ from .stream import row_symbols
 IntArray = npt.NDArray[np.int64]
 
 ROUNDS = 12
+PART_OF_BIT = 64
+"""Lengths are rounded to that part: sums are those of integers, the same on every machine."""
 
 
 def choose_tables(sent: npt.NDArray[np.integer], tables: int, longest_run: int) -> IntArray:
@@ -41,12 +43,13 @@ def choose_tables(sent: npt.NDArray[np.integer], tables: int, longest_run: int) 
     chosen: IntArray = rank * tables // rows
     row_of = np.repeat(np.arange(rows), np.diff(starts))
     for _ in range(ROUNDS):
-        bits = np.empty((tables, rows))
+        bits = np.empty((tables, rows), np.int64)
         for table in range(tables):
             uses = np.bincount(symbol[chosen[row_of] == table], minlength=kinds)
             with np.errstate(divide="ignore"):
                 length = np.log2(max(int(uses.sum()), 1)) - np.log2(uses)
-            bits[table] = np.add.reduceat(np.minimum(length, MAX_CODE_LENGTH + LITERAL_BITS)[symbol], starts[:-1])
+            length = np.round(PART_OF_BIT * np.minimum(length, MAX_CODE_LENGTH + LITERAL_BITS)).astype(np.int64)
+            bits[table] = np.add.reduceat(length[symbol], starts[:-1])
         better = np.argmin(bits, axis=0)
         if np.array_equal(better, chosen):
             break
