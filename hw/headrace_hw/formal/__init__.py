@@ -1,0 +1,27 @@
+"""Formal proofs of the blocks that pass streams and bursts on; see `proof` for running them."""
+
+from __future__ import annotations
+
+from .arbiter import ArbiterHarness
+from .buffer import BufferHarness
+from .fetcher import FetcherHarness
+from .fifo import BufferedFIFOHarness, FIFOHarness
+from .harness import Harness
+from .reader import ReaderHarness
+from .splitter import SplitterHarness
+from .writer import WriterHarness
+
+HARNESSES: dict[str, type[Harness]] = {
+    harness.name: harness
+    for harness in (
+        BufferHarness,
+        FIFOHarness,
+        BufferedFIFOHarness,
+        FetcherHarness,
+        ArbiterHarness,
+        SplitterHarness,
+        ReaderHarness,
+        WriterHarness,
+    )
+}
+"""By name of the block."""

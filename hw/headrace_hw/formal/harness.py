@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, ClockDomain, Elaboratable, Fragment, Module, Mux, Signal, Value
+from amaranth.hdl._ast import SignalKey
 from amaranth.lib import stream
 
 Edits = Mapping[str, tuple[str, str]]
@@ -38,10 +39,16 @@ def load(name: str, edits: Edits, **names: Any) -> Any:
 
 
 def registers(fragment: Fragment) -> SimpleNamespace:
-    """What a fragment sets at the clock's edge, by name; in turn what its submodules do, by the submodule's name."""
-    signals = [s for statement in fragment.statements.get("sync", []) for s in statement._lhs_signals()]
+    """What a fragment sets at the clock's edge, by name; in turn what its submodules do, by the submodule's name.
+
+    `in_order`: its own in the order of their making, since some have no name of their own.
+    """
+    signals = (signal for statement in fragment.statements.get("sync", []) for signal in statement._lhs_signals())
+    found = sorted({SignalKey(signal) for signal in signals})
     inside = {name: registers(part) for part, name, _ in fragment.subfragments if name and type(part) is Fragment}
-    return SimpleNamespace(**inside, **{signal.name: signal for signal in signals})
+    return SimpleNamespace(
+        in_order=[key.signal for key in found], **inside, **{key.signal.name: key.signal for key in found}
+    )
 
 
 def wrap(value: Value, modulus: int) -> Value:
@@ -80,7 +87,7 @@ class Harness(Elaboratable):
     def rtlil(self) -> str:
         """Module `top` for Yosys."""
         module = Fragment.get(self, None)
-        return rtlil.convert(module, "top", ports=self.inputs, emit_src=False)
+        return rtlil.convert(module, "top", ports=self.inputs)
 
     def free(self, m: Module, target: Value) -> None:
         """Drives `target` with an input, which may be anything in every cycle."""
@@ -144,35 +151,3 @@ class Queue:
         """Asserts that `held` are the entries, oldest first."""
         for n, (entry, value) in enumerate(zip(self.entries, held, strict=True)):
             m.d.comb += Assert((self.count <= n) | (entry == value))
-
-
-def open_fifos(edits: Edits) -> SimpleNamespace:
-    """Stands for `amaranth.lib.fifo`: its SyncFIFO also shows what it holds; `made` lists them as they were made.
-
-    `stored[n]` is the n-th oldest entry. It asserts that its pointers agree with its level.
-    """
-    module = load("amaranth.lib.fifo", edits)
-    made: list[Any] = []
-
-    class OpenFIFO(module.SyncFIFO):  # type: ignore[misc, name-defined]
-        def __init__(self, *, width: int, depth: int) -> None:
-            super().__init__(width=width, depth=depth)
-            self.stored = [Signal(width, name=f"stored{n}") for n in range(depth)]
-            made.append(self)
-
-        def elaborate(self, platform: object) -> Module:
-            m = Module()
-            inner = super().elaborate(None)
-            ports = [inner.submodules.storage.read_port(domain="comb") for _ in self.stored]
-            m.submodules.inner = fragment = Fragment.get(inner, None)
-            own = registers(fragment)
-            for n, (port, stored) in enumerate(zip(ports, self.stored, strict=True)):
-                m.d.comb += [port.addr.eq(wrap(own.consume + n, self.depth)), stored.eq(port.data)]
-            m.d.comb += [
-                Assert(self.level <= self.depth),
-                Assert(own.consume < self.depth),
-                Assert(own.produce == wrap(own.consume + self.level, self.depth)),
-            ]
-            return m
-
-    return SimpleNamespace(SyncFIFO=OpenFIFO, SyncFIFOBuffered=module.SyncFIFOBuffered, made=made)

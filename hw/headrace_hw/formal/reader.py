@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Signal
 
-from .harness import Harness, Queue, delayed, load, open_fifos, patient, patient_stream
+from .harness import Harness, Queue, delayed, load, patient, patient_stream
+from .open_fifos import open_fifos
 
 TAG_BITS, OUTSTANDING = 2, 4
 PAGE_BEATS = 4096 // 8

@@ -18,7 +18,9 @@ class WriterHarness(Harness):
     """
 
     name = "writer"
-    properties = "AW, W kept until taken; bursts cover the block, none over 4 KiB; WLAST; bursts bounded; done after all"
+    properties = (
+        "AW, W kept until taken; bursts cover the block, none over 4 KiB; WLAST; bursts bounded; done after all"
+    )
     depth, induction, cover_depth = 16, 3, 16
 
     def build(self, m: Module) -> None:
