@@ -21,8 +21,9 @@ class Table(IntEnum):
     LANES = 0
     CODE = 1
     TAPS = 2
-    SYMBOLS = 3
-    CHANNELS = 4
+    MASKS = 3
+    SYMBOLS = 4
+    CHANNELS = 5
 
 
 class TableWrite(Signature):
@@ -74,6 +75,9 @@ def operation_layout(config: Config) -> data.StructLayout:
         {
             "address": address_bits(config),
             "value": signed(isa.VALUE_BITS),
+            "shift": signed(INDEX_BITS),
+            "end": INDEX_BITS,
+            "mask": isa.MASK_BITS,
             "first": 1,
             "last": 1,
             "source": isa.SLOT_BITS,
@@ -84,11 +88,12 @@ def operation_layout(config: Config) -> data.StructLayout:
 
 
 def sums_layout(config: Config) -> data.StructLayout:
-    """A word of finished accumulators of one output channel."""
+    """A word of finished accumulators of one output channel; `first_word`: of the lane that made it."""
     return data.StructLayout(
         {
             "sums": data.ArrayLayout(signed(config.acc_bits), config.pixels),
             "channel": INDEX_BITS,
+            "first_word": INDEX_BITS,
             "first": 1,
             "last": 1,
         }
@@ -101,6 +106,7 @@ def pixels_layout(config: Config) -> data.StructLayout:
         {
             "pixels": data.ArrayLayout(signed(8), config.pixels),
             "channel": INDEX_BITS,
+            "first_word": INDEX_BITS,
             "first": 1,
             "last": 1,
         }
@@ -108,10 +114,16 @@ def pixels_layout(config: Config) -> data.StructLayout:
 
 
 def masked_write_layout(config: Config) -> data.StructLayout:
-    """Up to P bytes to the activation memory: element n goes to `address` + n where mask bit n is set."""
+    """Up to P bytes to the activation memories: element n goes to `address` + n where mask bit n is set.
+
+    `address` is that of a lane whose `keep_from` is 0; the lanes that keep word `word` of the plane write it, each
+    `keep_from` words below. With `load` it is for lanes `lane_from` <= n < `lane_to`, at `address`.
+    """
     return data.StructLayout(
         {
             "address": address_bits(config),
+            "word": signed(INDEX_BITS),
+            "load": 1,
             "data": data.ArrayLayout(unsigned(8), config.pixels),
             "mask": config.pixels,
         }
@@ -123,6 +135,8 @@ def bank_write_layout(config: Config) -> data.StructLayout:
     bank_bits = address_bits(config) - pixel_bits(config) - 1
     return data.StructLayout(
         {
+            "word": signed(INDEX_BITS),
+            "load": 1,
             "even_address": bank_bits,
             "odd_address": bank_bits,
             "data": 8 * config.pixels,
