@@ -27,10 +27,15 @@ class Table(IntEnum):
 
 
 class TableWrite(Signature):
-    """One beat of a table, broadcast to whoever keeps that table. `index` counts the table's beats."""
+    """One beat of a table, broadcast to whoever keeps that table. `index` counts the table's beats.
+
+    Tables have two halves: one layer's are written to half `bank` while another layer uses the other.
+    """
 
     def __init__(self) -> None:
-        super().__init__({"valid": Out(1), "table": Out(Table), "index": Out(INDEX_BITS), "data": Out(64)})
+        super().__init__(
+            {"valid": Out(1), "bank": Out(1), "table": Out(Table), "index": Out(INDEX_BITS), "data": Out(64)}
+        )
 
 
 def address_bits(config: Config) -> int:
@@ -70,14 +75,18 @@ SYMBOL = data.StructLayout(
 
 
 def operation_layout(config: Config) -> data.StructLayout:
-    """One tap of one row: `value` times the words of pixels that start at `address`."""
+    """One tap of one row: `value` times the words of pixels that start at `address`.
+
+    Pixels count as `Masks` says: `position` is the first one's flat index, `mask` where its mask row begins.
+    """
     return data.StructLayout(
         {
             "address": address_bits(config),
             "value": signed(isa.VALUE_BITS),
-            "shift": signed(INDEX_BITS),
+            "position": signed(INDEX_BITS),
             "end": INDEX_BITS,
-            "mask": isa.MASK_BITS,
+            "every_column": 1,
+            "mask": (config.masks - 1).bit_length(),
             "first": 1,
             "last": 1,
             "source": isa.SLOT_BITS,
@@ -88,7 +97,10 @@ def operation_layout(config: Config) -> data.StructLayout:
 
 
 def sums_layout(config: Config) -> data.StructLayout:
-    """A word of finished accumulators of one output channel; `first_word`: of the lane that made it."""
+    """A word of accumulators of one output channel; `first_word`: of the lane that made it.
+
+    `first` and `last` mark the first and the last word of a pass over the row's words; `final`: of the row's last pass.
+    """
     return data.StructLayout(
         {
             "sums": data.ArrayLayout(signed(config.acc_bits), config.pixels),
@@ -96,6 +108,7 @@ def sums_layout(config: Config) -> data.StructLayout:
             "first_word": INDEX_BITS,
             "first": 1,
             "last": 1,
+            "final": 1,
         }
     )
 
