@@ -20,8 +20,8 @@ class Mac(wiring.Component):
     """Runs an operation over the `words` words of its row; the row's last operation sends the sums on.
 
     One word per cycle. Reads of the activation memory go out at `address` and come back in `pixels` three cycles
-    later; the whole pipeline stands still while a finished word is not taken (`advance` low). Accumulators are read,
-    added to and written in one cycle, so an operation may follow the last one on the same word. Latency: `delay` cycles
+    later; the whole pipeline stands still while a finished word is not taken (`advance` low). An operation may follow
+    the last one on the same word. Latency: `delay` cycles
     from an operation to its word. Sums wrap at `acc_bits`: the compiler proves that none gets there.
 
     With `maximum` every operation sends its products on, the row's last one as `final`; see Maxima. Pixels that `Masks`
@@ -126,7 +126,10 @@ class Mac(wiring.Component):
                 m.d.sync += [valid[n].eq(valid[n - 1]), stage[n].eq(stage[n - 1])]
 
         # Multiply: two pixels share a multiplier.
-        at_multiply = ActivationMemory.delay
+        at_multiply = ActivationMemory.delay - 1
+        offset = Signal(signed(isa.VALUE_BITS + 8))
+        with m.If(self.advance):
+            m.d.sync += offset.eq(-128 * stage[at_multiply + 1].value)
         products: list = []
         for n in range(0, pixels, 2):
             multiplier = SharedMultiplier(min(2, pixels))
@@ -134,6 +137,7 @@ class Mac(wiring.Component):
             m.d.comb += [
                 multiplier.advance.eq(self.advance),
                 multiplier.weight.eq(stage[at_multiply].value),
+                multiplier.offset.eq(offset),
                 multiplier.outside.eq(Mux(self.maximum, -128, 0)),
             ]
             for k in range(min(2, pixels)):
@@ -143,28 +147,34 @@ class Mac(wiring.Component):
                 ]
                 products.append(multiplier.products[k])
 
-        # Accumulate: read, add, write in one cycle.
+        # Accumulate: read in one cycle, add and write in the next. Sums that are read in the cycle in which they are
+        # written are in `o` by the time they are needed.
         m.submodules.accumulators = memory = Memory(
             shape=unsigned(acc_bits * pixels), depth=config.acc_words, init=[], attrs={"ram_style": "distributed"}
         )
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        now = stage[-1]
-        old = data.View(data.ArrayLayout(signed(acc_bits), pixels), read.data)
-        sums = Signal(data.ArrayLayout(signed(acc_bits), pixels))
+        before, now = stage[-2:]
+        accumulators = data.ArrayLayout(signed(acc_bits), pixels)
+        held, sums = Signal(accumulators), Signal(accumulators)
+        # One for every few pixels; "keep" because synthesis would make one of all of them again.
+        forward = [Signal(name=f"forward_{n}", attrs={"keep": 1}) for n in range(0, pixels, 4)]
+        fresh = [Signal(name=f"fresh_{n}", attrs={"keep": 1}) for n in range(0, pixels, 4)]
+        with m.If(self.advance):
+            m.d.sync += [held.eq(read.data)]
+            m.d.sync += [f.eq(valid[-2] & (before.read == now.write)) for f in forward]
+            m.d.sync += [f.eq(before.fresh) for f in fresh]
         for n in range(pixels):
+            old = Mux(fresh[n // 4], 0, Mux(forward[n // 4], self.o.payload.sums[n], held[n]))
             total = Signal(acc_bits + 1, name=f"total_{n}")  # below the sum, where the product's carry comes from
             m.d.comb += [
-                total.eq(
-                    Cat(1, products[n].value).as_signed()
-                    + Cat(products[n].carry, Mux(now.fresh, 0, old[n])).as_signed()
-                ),
+                total.eq(Cat(1, products[n].value).as_signed() + Cat(products[n].carry, old).as_signed()),
                 sums[n].eq(total[1:]),
             ]
         m.d.comb += [
-            read.addr.eq(now.read),
+            read.addr.eq(before.read),
             write.addr.eq(now.write),
             write.data.eq(sums),
-            write.en.eq(valid[-2] & self.advance),
+            write.en.eq(valid[-2]),  # again, the same, while the pipeline stands still
         ]
 
         # Emit.

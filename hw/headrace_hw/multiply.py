@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,14 +16,17 @@ Product = data.StructLayout({"value": signed(PRODUCT_BITS), "carry": 1})
 class SharedMultiplier(wiring.Component):
     """`weight` times each of one or two pixels; a pixel whose mask bit is 0 counts as `outside` (0 or -128).
 
-    (a << 17) + b times w is (a * w << 17) + b * w, and b * w has 17 bits: what it borrows from the upper product is its
-    sign, given back as that product's carry. One DSP48E1 (25 x 18). Latency: `delay` cycles from the pixels, which
-    the weight follows one cycle later; the cycles pass only while `advance` is high.
+    With the lower pixel b made positive, (a << 17) + b + 128 fits the 25 bits of a DSP48E1's factor whatever a and b are. Times
+    w that is (a * w << 17) + b * w + 128 * w; the adder behind the multiplier takes the last term off again (`offset` is
+    -128 * w). What the 17 bits of b * w borrow from the upper product is their sign, given back as that product's carry.
+
+    Latency: `delay` cycles from pixels and weight; the offset follows two cycles later. Cycles pass only while `advance` is
+    high.
 
     Source: Fu et al., "Deep Learning with INT8 Optimization on Xilinx Devices", Xilinx WP486, 2016.
     """
 
-    delay = 2
+    delay = 3
 
     def __init__(self, pixels: int) -> None:
         super().__init__(
@@ -33,6 +36,7 @@ class SharedMultiplier(wiring.Component):
                 "mask": In(pixels),
                 "outside": In(signed(8)),
                 "weight": In(signed(isa.VALUE_BITS)),
+                "offset": In(signed(isa.VALUE_BITS + 8)),
                 "products": Out(data.ArrayLayout(Product, pixels)),
             }
         )
@@ -40,23 +44,28 @@ class SharedMultiplier(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         count = len(self.mask)
-        counted = [Mux(self.mask[n], self.pixels[n], self.outside).as_signed() for n in range(count)]
-        low = Signal(signed(8))
+        counted = [Mux(self.mask[n], self.pixels[n], self.outside)[:8] for n in range(count)]
         factor = Signal(signed(8 + (count - 1) * PRODUCT_BITS))
-        product = Signal(signed(PRODUCT_BITS * count))
+        product, exact = Signal(signed(PRODUCT_BITS * count)), Signal(signed(PRODUCT_BITS * count))
         if count == 2:
-            # The upper pixel less one where the lower is negative: the sum of both, without an adder of 25 bits.
-            m.d.comb += low.eq(counted[1])
-            packed = Cat(low, low[-1].replicate(PRODUCT_BITS - 8), counted[0] - low[-1]).as_signed()
+            positive = Cat(counted[1][:7], ~counted[1][7])
+            packed = Cat(positive, Const(0, PRODUCT_BITS - 8), counted[0]).as_signed()
         else:
-            packed = counted[0]
+            packed = counted[0].as_signed()
+        # A register of its own next to each multiplier; "keep" because synthesis would make one of all of them again.
+        weight = Signal(signed(isa.VALUE_BITS), attrs={"keep": 1})
         with m.If(self.advance):
-            m.d.sync += [factor.eq(packed), product.eq(factor * self.weight)]
-        words = [product[PRODUCT_BITS * n : PRODUCT_BITS * (n + 1)] for n in range(count)]
+            m.d.sync += [
+                factor.eq(packed),
+                weight.eq(self.weight),
+                product.eq(factor * weight),
+                exact.eq(product + (self.offset if count == 2 else 0)),
+            ]
+        words = [exact[PRODUCT_BITS * n : PRODUCT_BITS * (n + 1)] for n in range(count)]
         m.d.comb += self.products[0].value.eq(words[-1])
         if count == 2:
             m.d.comb += [
-                self.products[0].carry.eq(product[PRODUCT_BITS - 1]),
+                self.products[0].carry.eq(exact[PRODUCT_BITS - 1]),
                 self.products[1].value.eq(words[0]),
             ]
         return m
