@@ -56,8 +56,9 @@ class Lane(wiring.Component):
     Tables and activations survive a reset of the lane's state.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, number: int = 0) -> None:
         self._config = config
+        self._number = number
         super().__init__(
             {
                 "i": In(stream.Signature(64)),
@@ -121,7 +122,7 @@ class Lane(wiring.Component):
             taps.rows.eq(self.rows),
             mac.bank.eq(self.layer.bank),
             mac.phases.eq(self.layer.phases),
-            mac.first_word.eq(self.first_word),
+            mac.lane.eq(self._number),
             mac.words.eq(self.layer.words),
             mac.slot_shift.eq(self.layer.slot_shift),
             mac.maximum.eq(self.layer.maximum),

@@ -86,7 +86,7 @@ class Lanes(wiring.Component):
         )
         done, stalled = Signal(config.lanes), Signal(config.lanes)
         for n in range(config.lanes):
-            lane = Lane(config)
+            lane = Lane(config, n)
             m.submodules[f"lane_{n}"] = ResetInserter(self.clear)(lane)
             connect(m, flipped(self.stream[n]), lane.i)
             connect(m, table, lane.table)

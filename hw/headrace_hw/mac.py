@@ -43,7 +43,7 @@ class Mac(wiring.Component):
                 "maximum": In(1),
                 "start": In(1),
                 "first_channel": In(INDEX_BITS),
-                "first_word": In(INDEX_BITS),
+                "lane": In(8),
                 "advance": Out(1),
                 "address": Out(address_bits(config)),
                 "pixels": In(data.ArrayLayout(unsigned(8), config.pixels)),
@@ -183,7 +183,7 @@ class Mac(wiring.Component):
             self.advance.eq(~self.o.valid | self.o.ready),
             self.o.valid.eq(valid[-1]),
             self.o.payload.channel.eq(channel),
-            self.o.payload.first_word.eq(self.first_word),
+            self.o.payload.lane.eq(self.lane),
             self.busy.eq(self.i.valid | Cat(valid).any()),
         ]
         with m.If(self.advance):

@@ -97,7 +97,7 @@ def operation_layout(config: Config) -> data.StructLayout:
 
 
 def sums_layout(config: Config) -> data.StructLayout:
-    """A word of accumulators of one output channel; `first_word`: of the lane that made it.
+    """A word of accumulators of one output channel; `lane`: who made it.
 
     `first` and `last` mark the first and the last word of a pass over the row's words; `final`: of the row's last pass.
     """
@@ -105,7 +105,7 @@ def sums_layout(config: Config) -> data.StructLayout:
         {
             "sums": data.ArrayLayout(signed(config.acc_bits), config.pixels),
             "channel": INDEX_BITS,
-            "first_word": INDEX_BITS,
+            "lane": 8,
             "first": 1,
             "last": 1,
             "final": 1,
@@ -119,7 +119,7 @@ def pixels_layout(config: Config) -> data.StructLayout:
         {
             "pixels": data.ArrayLayout(signed(8), config.pixels),
             "channel": INDEX_BITS,
-            "first_word": INDEX_BITS,
+            "lane": 8,
             "first": 1,
             "last": 1,
         }

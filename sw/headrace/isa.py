@@ -115,7 +115,7 @@ LANE_ROWS = Record(
         Field("rows", 16),
         Field("first_channel", 16, "output channel of the first row"),
         Field("table", CODE_TABLE_BITS, "code table of the first row"),
-        Field("reserved", 16 - CODE_TABLE_BITS),
+        Field("first_row", 16 - CODE_TABLE_BITS, "row of the output plane that the lane's row 0 is"),
         Field("first_word", 16, "word of the output plane that the lane's word 0 is"),
     ),
 )

@@ -16,7 +16,7 @@ from hw.streams import PATTERNS, contract, expect, pattern, send, simulate
 from hw.tables import write_table
 
 Operation = dict[str, int]
-FIRST_CHANNEL, FIRST_WORD = 5, 9
+FIRST_CHANNEL, LANE = 5, 9
 
 
 def config(pixels: int, acc_bits: int = 24) -> Config:
@@ -81,7 +81,7 @@ class Bench:
             if operation["last"] or self.maximum:
                 for n, word in enumerate(sums.reshape(self.words, -1).tolist()):
                     marks = {"first": int(n == 0), "last": int(n == self.words - 1), "final": operation["last"]}
-                    result.append({"sums": word, "channel": channel, "first_word": FIRST_WORD, **marks})
+                    result.append({"sums": word, "channel": channel, "lane": LANE, **marks})
             channel += operation["last"]
         return result
 
@@ -114,7 +114,7 @@ class Bench:
             await write_table(ctx, dut.table, Table.MASKS, [0] * len(self.masks))
             started[0] = 2 * len(self.masks)
             ctx.set(dut.phases, self.phases)
-            ctx.set(dut.first_word, FIRST_WORD)
+            ctx.set(dut.lane, LANE)
             ctx.set(dut.words, self.words)
             ctx.set(dut.slot_shift, self.slot_shift)
             ctx.set(dut.maximum, self.maximum)

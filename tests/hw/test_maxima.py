@@ -16,7 +16,7 @@ CONFIG = Config("maxima", lanes=1, pixels=4, x_words=64, acc_words=8)
 
 def word(sums: np.ndarray, n: int, words: int, final: int, channel: int) -> dict[str, Any]:
     marks = {"first": int(n == 0), "last": int(n == words - 1), "final": final}
-    return {"sums": sums.tolist(), "channel": channel, "first_word": 3, **marks}
+    return {"sums": sums.tolist(), "channel": channel, "lane": 3, **marks}
 
 
 @pytest.mark.parametrize("sink", PATTERNS)
