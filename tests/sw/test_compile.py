@@ -67,7 +67,7 @@ def check_structure(image: Image, network: Network) -> None:
     taken = {(0, 64 * len(program))}
     for d in program[1:-2]:
         rows = d["out_channels"]
-        assert d["beats"] == table_beats(config.lanes, d["code_tables"], d["taps"], d["symbol_beats"], rows)
+        assert d["beats"] == table_beats(config.lanes, d["code_tables"], d["taps"], d["mask_beats"], d["symbol_beats"], rows)
         assert d["words"] <= 1 << d["slot_shift"] <= config.acc_words
         assert ((d["out_height"] - 1) * d["pitch"] + d["out_width"] - 1) // config.pixels + 1 == d["words"]
         tables = beats_of(image, d["address"], d["beats"])
