@@ -29,7 +29,7 @@ def test_every_element_has_its_own_byte_inside(c: int, h: int, w: int, split: bo
 def test_dense_placement_is_c_order() -> None:
     place = Placement.make((2, 3, 5))
     assert np.array_equal(place.offsets().ravel(), np.arange(30))
-    assert place.tap_address(2, 1) == 11 and place.row_address(2) == 10
+    assert place.tap(2, 1).address == 11 and place.row_address(2) == 10
 
 
 def test_split_placement_by_hand() -> None:
@@ -51,7 +51,7 @@ def test_taps_lead_to_the_elements_under_the_kernel(h: int, w: int, split: bool)
     offsets = place.offsets()[0]
     for i, j in np.ndindex(h, w):
         for row, column in np.ndindex((h - i + step - 1) // step, (w - j + step - 1) // step):
-            assert place.tap_address(i, j) + row * place.pitch + column == offsets[i + step * row, j + step * column]
+            assert place.tap(i, j).address + row * place.pitch + column == offsets[i + step * row, j + step * column]
 
 
 def test_order_says_which_channel_is_stored_where() -> None:
