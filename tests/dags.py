@@ -1,4 +1,4 @@
-"""Random networks that are graphs: strides, padding, dilation, groups, residuals, concatenations, all kinds of pools."""
+"""Networks that are graphs: strides, padding, dilation, groups, residuals, concatenations, all kinds of pools."""
 
 from __future__ import annotations
 
@@ -42,7 +42,13 @@ class _Dag:
         window = self.window(shape, 3)
         weights = sparse(rng, (rows, shape[0] // groups, *window.pop("kernel")), float(rng.choice([0.1, 0.4, 1.0])))
         layer = Conv2d(
-            name, weights, **scales(rng, weights), low=self.pick(0, -128), groups=groups, inputs=(self.names[x],), **window
+            name,
+            weights,
+            **scales(rng, weights),
+            low=self.pick(0, -128),
+            groups=groups,
+            inputs=(self.names[x],),
+            **window,
         )
         out = layer.output_shape(shape)
         same = [n for n, other in enumerate(self.shapes) if other == out]
@@ -100,3 +106,27 @@ def random_dag(
     elif dag.pick(0, 1):
         dag.add(linear(rng, "fc", (5, c * h * w), 0.4), dag.shapes[-1])
     return Network("dag", shape, 1 / 128, 0.125, tuple(dag.layers))
+
+
+def resnet8(rng: np.random.Generator) -> Network:
+    """ResNet-8 for CIFAR-10 as in MLPerf Tiny: 16, 32 and 64 channels of 32, 16 and 8 pixels a side."""
+    layers: list[Layer] = []
+
+    def conv(
+        name: str, rows: int, channels: int, kernel: int, *inputs: str, stride: int = 1, relu: bool = True
+    ) -> None:
+        weights, pad = sparse(rng, (rows, channels, kernel, kernel), 0.2), (kernel - 1) // 2
+        skip = rng.integers(20, 90, rows).astype(np.int8) if len(inputs) > 1 else None
+        low, padding = 0 if relu else -128, (pad,) * 4
+        fields = {"low": low, "stride": stride, "padding": padding, "skip": skip, "inputs": inputs}
+        layers.append(Conv2d(name, weights, **scales(rng, weights), **fields))
+
+    conv("stem", 16, 3, 3)
+    conv("a1", 16, 16, 3, "stem")
+    conv("a2", 16, 16, 3, "a1", "stem")
+    for block, rows, above in (("b", 32, "a2"), ("c", 64, "b2")):
+        conv(f"{block}1", rows, rows // 2, 3, above, stride=2)
+        conv(f"{block}s", rows, rows // 2, 1, above, stride=2, relu=False)
+        conv(f"{block}2", rows, rows, 3, f"{block}1", f"{block}s")
+    layers.append(GlobalAveragePool("pool", 512, 15, inputs=("c2",)))
+    return Network("resnet8", (3, 32, 32), 1 / 128, 0.125, (*layers, linear(rng, "fc", (10, 64))))

@@ -159,7 +159,7 @@ class LayerProgram:
         }
 
     def run_lanes(self, device: ModelDevice, x: NDArray[np.int8], **changes: int) -> NDArray[np.int8]:
-        """All lanes' memories (lanes, x_bytes) after the layer, x (lanes, x_bytes) before; `changes` to the descriptor."""
+        """All lanes' memories (lanes, x_bytes) after the layer, x the same before; `changes` to the descriptor."""
         moves = [
             {"beats": x.shape[1] // 8, "address": lane * x.shape[1], "lane_from": lane, "lane_to": lane + 1}
             for lane in range(len(x))

@@ -1,7 +1,7 @@
 """What a device runs of a network: the operations in order, and the tensors in memory that they read and write.
 
-A `Concat` is no operation: what it joins is written to its place in one tensor. Where a tensor is needed in two layouts,
-or at two places, an operation copies it.
+A `Concat` is no operation: what it joins is written to its place in one tensor. Where a tensor is needed in two
+layouts, or at two places, an operation copies it.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ class Image:
 
     `blob` goes to any address that is a multiple of 8 (register PROGRAM). The data region of `data_bytes` (register
     DATA) holds the input at `input_offset` and, after a run, the output at `output_offset`. `input` and `output`
-    place the tensors' elements relative to those offsets, an input in strips one strip after the other. Real value = integer * scale.
+    place the tensors' elements relative to those offsets, an input in strips one strip after the other.
+    Real value = integer * scale.
     """
 
     config: Config

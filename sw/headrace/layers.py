@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .config import Config
 from .errors import CompileError
 from .isa import BIAS_BITS, DESCRIPTOR, MASK_BITS, TAP
-from .network import AveragePool2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Shape
+from .network import AveragePool2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d
 from .placement import Placement, Tap
 
 IDENTITY = 15
@@ -71,7 +71,8 @@ def lower(layer: Layer, x: Placement, pixels: int, width: int, skip: Placement |
     taps = tuple(x.tap(i, j) for i, j in kernel_offsets(layer))
     stored = _stored(x)
     if isinstance(layer, Conv2d):
-        weights = _ungrouped(layer, x.channels)[:, stored].transpose(0, 2, 3, 1).reshape(len(layer.weights), len(taps), -1)
+        by_tap = _ungrouped(layer, x.channels)[:, stored].transpose(0, 2, 3, 1)
+        weights = by_tap.reshape(len(by_tap), len(taps), -1)
     else:
         one = np.zeros((x.channels, x.channels), np.int8)
         one[stored, np.arange(x.channels)] = 1

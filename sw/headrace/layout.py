@@ -58,7 +58,7 @@ def place(graph: Graph, config: Config) -> list[Placement]:
     strips = [1] * len(groups)
     while True:
         try:
-            return _place(graph, groups, strips, config)
+            return place_in(graph, groups, strips, config)
         except _Full as full:
             grown = _grow(graph, groups, strips, config, full.roots)
             if grown is None:
@@ -89,15 +89,16 @@ def _grow(graph: Graph, groups: list[Group], strips: list[int], config: Config, 
             continue
         grown = [more if other == index else n for other, n in enumerate(strips)]
         try:
-            _geometry(graph, groups, grown, config)
+            geometry(graph, groups, grown, config)
         except Misfit:
             continue
         return grown
     return None
 
 
-def _place(graph: Graph, groups: list[Group], strips: list[int], config: Config) -> list[Placement]:
-    places = _geometry(graph, groups, strips, config)
+def place_in(graph: Graph, groups: list[Group], strips: list[int], config: Config) -> list[Placement]:
+    """A placement of every tensor, those of groups[n] in strips[n] strips. Misfit where the strips are not possible."""
+    places = geometry(graph, groups, strips, config)
     bases = allocate(graph, {root: place.size for root, place in places.items()}, config)
     result = []
     for tensor in graph.tensors:
@@ -113,10 +114,9 @@ def allocate(graph: Graph, sizes: Mapping[int, int], config: Config) -> dict[int
     lifetimes = graph.lifetimes()
     align = max(BEAT_BYTES, config.pixels)
     room = {root: ceil_div(size, align) * align for root, size in sizes.items()}
-    bases: dict[int, int] = {}
-    failed: list[int] | None = None
+    crowded: list[int] = []
     for order in (lambda root: (-room[root], root), lambda root: (lifetimes[root][0], root)):
-        bases, worst = {}, 0
+        bases: dict[int, int] = {}
         for root in sorted(room, key=order):
             first, last = lifetimes[root]
             beside = [r for r in bases if lifetimes[r][0] <= last and first <= lifetimes[r][1]]
@@ -125,29 +125,31 @@ def allocate(graph: Graph, sizes: Mapping[int, int], config: Config) -> dict[int
                 if bases[other] - base >= room[root]:
                     break
                 base = max(base, bases[other] + room[other])
-            bases[root] = base
             if base + room[root] > config.x_bytes:
-                worst = worst or base + room[root]
-                failed = failed or [root, *beside]
-        if not worst:
+                crowded = crowded or [root, *beside]
+                break
+            bases[root] = base
+        else:
             return bases
-    raise _Full(*_crowd(graph, room, config, failed or []))
+    raise _Full(*_crowd(graph, room, config, crowded))
 
 
-def _crowd(graph: Graph, room: Mapping[int, int], config: Config, failed: list[int]) -> tuple[str, list[int]]:
+def _crowd(graph: Graph, room: Mapping[int, int], config: Config, crowded: list[int]) -> tuple[str, list[int]]:
     """What to say of tensors that do not fit, and which they are: the operation with most bytes alive."""
     lifetimes = graph.lifetimes()
     alive = [[r for r in sorted(room) if lifetimes[r][0] <= n <= lifetimes[r][1]] for n in range(len(graph.ops))]
     worst = max(range(len(alive)), key=lambda n: (sum(room[r] for r in alive[n]), -n))
     need, name = sum(room[r] for r in alive[worst]), graph.ops[worst].layer.name
     parts = " + ".join(str(room[r]) for r in alive[worst])
-    text = f"{name}: tensors need {parts} = {need} bytes of activation memory, config {config.name} has {config.x_bytes}"
+    text = (
+        f"{name}: tensors need {parts} = {need} bytes of activation memory, config {config.name} has {config.x_bytes}"
+    )
     if need <= config.x_bytes:
-        return f"{text}; no order of addresses fits", failed
+        return f"{text}; no order of addresses fits", crowded
     return text, alive[worst]
 
 
-def _geometry(graph: Graph, groups: list[Group], strips: list[int], config: Config) -> dict[int, Placement]:
+def geometry(graph: Graph, groups: list[Group], strips: list[int], config: Config) -> dict[int, Placement]:
     """Placements at address 0 of all root tensors. Strips want rows that words divide; wider pitches are tried."""
     striped = max(strips) > 1
     attempts = [(1, 1), (1, min(8, config.pixels)), (min(8, config.pixels),) * 2, (config.pixels,) * 2]
@@ -227,13 +229,14 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config) 
         step = ceil_div(max(heights), count)
         while step * pitch % (2 * pixels):
             step += 1
-        shifts = [0]
+        rows_read = [0]  # beside the output's row; columns beside the plane are masked, so whole rows suffice
         for op in group.readers:
             assert isinstance(op.layer, Windowed)
-            place = Placement.make(tensors[op.sources[0]].shape, tensors[op.sources[0]].split).widened(pitch, rows)
-            shifts += [place.tap(i, j).shift for i, j in kernel_offsets(op.layer)]
-        halo = ceil_div(-min(shifts), 2 * pixels) * 2 * pixels
-        held = halo + step * pitch + ceil_div(max(shifts), pixels) * pixels
+            place = Placement.make(tensors[op.sources[0]].shape, tensors[op.sources[0]].split)
+            taps = [place.tap(i, j) for i, j in kernel_offsets(op.layer)]
+            rows_read += [(tap.shift - tap.column) // place.pitch for tap in taps]
+        halo = ceil_div(-min(rows_read) * pitch, 2 * pixels) * 2 * pixels
+        held = halo + step * pitch + ceil_div(max(rows_read) * pitch, pixels) * pixels
         if held >= 1 << 15 or (count * step * pitch) // pixels >= 1 << 15:
             raise Misfit(f"{group.readers[0].layer.name}: strips of {held} bytes are too long")
     phase = held if count > 1 else rows * pitch
@@ -245,9 +248,7 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config) 
         channels, height, width = tensors[root].shape
         phases = (2 * phase, phase) if tensors[root].split else (0, 0)
         strips = (count, step * pitch, halo, held) if count > 1 else (1, 0, 0, 0)
-        result[root] = Placement(
-            channels, height, width, 0, plane, pitch, tensors[root].split, *phases, None, *strips
-        )
+        result[root] = Placement(channels, height, width, 0, plane, pitch, tensors[root].split, *phases, None, *strips)
     return result
 
 

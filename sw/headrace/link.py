@@ -16,7 +16,17 @@ from .layers import Lowered, ceil_div
 from .network import Network
 from .placement import Placement
 from .stream import EncodedLayer
-from .tables import channel_beats, code_beats, keep_ranges, lane_beats, mask_beats, symbol_beats, tap_beats, to_bytes, xor
+from .tables import (
+    channel_beats,
+    code_beats,
+    keep_ranges,
+    lane_beats,
+    mask_beats,
+    symbol_beats,
+    tap_beats,
+    to_bytes,
+    xor,
+)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ class Placement:
         good = good and self.strip_halo >= 0 and phases * self.strip_bytes <= self.plane and held <= self.pitch
         if self.split:
             good = good and (self.row_phase, self.column_phase) == (2 * self.strip_bytes, self.strip_bytes)
-        if not good or self.pitch * self.height > MAX_BYTES:
+        longest = max(self.strips * self.strip_step + self.strip_bytes, self.strip_halo + self.pitch * self.height)
+        if not good or self.channels * phases * longest > MAX_BYTES:
             raise ValueError(f"placement: strips do not fit their planes: {self}")
 
     @classmethod

@@ -32,7 +32,7 @@ def lane_beats(
     first_words: Sequence[int] = (),
     keep: Sequence[tuple[int, int]] = (),
 ) -> Beats:
-    """Where every lane's stream lies (byte offsets from PROGRAM), which rows it holds, what it keeps: (3 * lanes,) uint64.
+    """Where every lane's stream lies (byte offsets from PROGRAM), its rows, what it keeps: (3 * lanes,) uint64.
 
     Args:
         addresses: of each of the G streams.

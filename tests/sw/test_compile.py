@@ -9,18 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.compile import compile_network
+from dags import random_dag
 from headrace.coding import Effort
+from headrace.compile import compile_network
 from headrace.config import CONFIGS, Config
 from headrace.device import open_device
 from headrace.errors import CompileError
 from headrace.graph import build_graph
 from headrace.image import Image
 from headrace.isa import CHANNEL, CODE_BEATS, LANE_KEEP, LANE_ROWS, LANE_STREAM, TAP, Opcode, table_beats
-from headrace.layout import place
 from headrace.network import MaxPool2d, Network
 from headrace.registers import offset
-from dags import random_dag
 from networks import conv2d, linear, random_input, random_network, tiny_lenet, unit_linear
 
 SEEDS = st.integers(0, 2**32 - 1)

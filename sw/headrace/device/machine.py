@@ -80,19 +80,12 @@ class Machine:
             results = accumulate(self.config, layer, lanes, windows, fields["slot_shift"], maximum)
             for lane, result in zip(lanes, results, strict=True):
                 sums[lane] = result
-        results8 = requant(
-            np.concatenate(sums)[None],
-            layer.bias,
-            layer.multiplier,
-            layer.shift,
-            fields["clamp_low"],
-            fields["clamp_high"],
-        )[0]
-        starts = np.cumsum([0, *layer.rows])
-        for first_word in np.unique(layer.first_word):
-            lanes = np.flatnonzero(layer.first_word == first_word)
-            rows = np.concatenate([np.arange(starts[lane], starts[lane + 1]) for lane in lanes])
-            write_back(self.x, fields, layer.keep, int(first_word), layer.channels[rows], results8[rows])
+        constants = layer.bias, layer.multiplier, layer.shift, fields["clamp_low"], fields["clamp_high"]
+        outputs = requant(np.concatenate(sums)[None], *constants)[0]
+        words = np.repeat(layer.first_word, layer.rows)
+        for first_word in np.unique(words):
+            rows = np.flatnonzero(words == first_word)
+            write_back(self.x, fields, layer.keep, int(first_word), layer.channels[rows], outputs[rows])
 
     def _equal_lanes(self, layer: Layer) -> list[list[int]]:
         """Lanes with rows that begin at the same word and hold the same activations, so read the same windows."""

@@ -39,7 +39,7 @@ def write_back(
 def piece_of(
     fields: Mapping[str, int], flat: NDArray[np.int64], h: NDArray[np.int64], w: NDArray[np.int64], pixels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of computed pixels (h, w): bytes to the phase plane, number in it, number of the first pixel of the same piece."""
+    """Of computed pixels (h, w): bytes to the phase plane, number in it, that of the first pixel of the same piece."""
     word = flat // pixels * pixels
     if fields["flat"]:
         return np.zeros_like(flat), flat, word
