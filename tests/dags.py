@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ class _Dag:
         top, left, bottom, right = window["padding"]
         window["padding"] = (min(top, kh - 1), min(left, kw - 1), min(bottom, kh - 1), min(right, kw - 1))
         layer: Layer
-        if self.pick(0, 1):
+        if kh == kw > 1 and self.pick(0, 1):
+            window["kernel"] = kh
             layer = MaxPool2d(name, inputs=(self.names[x],), **window)
         else:
             layer = AveragePool2d(name, multiplier=(1 << 15) // (kh * kw), shift=15, inputs=(self.names[x],), **window)
@@ -104,8 +106,17 @@ def random_dag(
     if dag.pick(0, 1):
         dag.add(GlobalAveragePool("gap", (1 << 15) // (h * w) or 1, 15, inputs=(last,)), dag.shapes[-1])
     elif dag.pick(0, 1):
-        dag.add(linear(rng, "fc", (5, c * h * w), 0.4), dag.shapes[-1])
-    return Network("dag", shape, 1 / 128, 0.125, tuple(dag.layers))
+        dag.add(replace(linear(rng, "fc", (5, c * h * w), 0.4), inputs=(last,)), dag.shapes[-1])
+    return Network("dag", shape, 1 / 128, 0.125, tuple(_read(dag.layers)))
+
+
+def _read(layers: list[Layer]) -> list[Layer]:
+    """The layers without those that nothing reads."""
+    kept = layers[-1:]
+    for layer in reversed(layers[:-1]):
+        if any(layer.name in other.inputs for other in kept):
+            kept.insert(0, layer)
+    return kept
 
 
 def resnet8(rng: np.random.Generator) -> Network:

@@ -50,8 +50,8 @@ class Strips:
     """Over which the lanes read at once."""
 
     def cycles(self, encoded: EncodedLayer) -> int:
-        """Cycles of all descriptors, estimated: reading the tables, then reading the streams or the busiest lane's work,
-        whichever takes longer.
+        """Cycles of all descriptors, estimated: reading the tables, then the longer of reading the streams and the
+        busiest lane's work.
         """
         sizes = encoded.sizes()
         tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES

@@ -80,7 +80,7 @@ def compile_op(
     config: Config,
     effort: Effort = Effort.DEFAULT,
 ) -> Part:
-    """One layer whose inputs lie at `sources` with values in `values`; its output goes to `y`, in an order of its own."""
+    """One layer whose inputs lie at `sources`, with `values`; its output goes to `y`, in an order of its own."""
     layer, x = op.layer, sources[0]
     lowered = lower(layer, x, config.pixels, y.width, sources[1] if len(sources) > 1 else None)
     check_layer(layer.name, lowered, config)

@@ -91,16 +91,13 @@ class _Builder:
             if tensor and not isinstance(self.layers[tensor - 1], Concat):
                 layer = self.layers[tensor - 1]
                 main = self.sources[tensor - 1][0]
-                if self._stride(tensor - 1) == 2:
+                if self.layers[tensor - 1].stride == 2:
                     main = self.second.get(main, main)
                 ops.append(Op(layer, (main, *self.sources[tensor - 1][1:]), tensor))
             for copy in self.copies.get(tensor, []):
                 name = "input" if tensor == 0 else self.layers[tensor - 1].name
                 ops.append(Op(_copy(f"{name}.copy", self.shapes[tensor][0]), (tensor,), copy))
         return Graph(tuple(ops), tuple(self._tensor(n) for n in range(len(self.shapes))), self.count - 1)
-
-    def _stride(self, layer: int) -> int:
-        return int(getattr(self.layers[layer], "stride", 1))
 
     def _settle(self, tensor: int) -> None:
         """Where the tensor lies, and its copies. Concatenations that join it come later and are settled."""
@@ -116,7 +113,7 @@ class _Builder:
             else:
                 for position, source in enumerate(sources):
                     if source == tensor:
-                        wanted.add(position == 0 and self._stride(index) == 2)
+                        wanted.add(position == 0 and self.layers[index].stride == 2)
         layouts = {self.split[concat] for concat, _ in joins}
         if joins and (wanted <= {self.split[joins[0][0]]}) and (len(joins) == 1 or not self.split[joins[0][0]]):
             self.view[tensor] = joins.pop(0)

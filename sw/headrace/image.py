@@ -198,13 +198,23 @@ class Image:
                 sizes = d["out_channels"], d["taps"] * d["in_channels"]
                 if sizes != (info.rows, info.positions):
                     raise FormatError(f"image: layer {info.name} has {sizes[0]} x {sizes[1]} weights, not what it says")
-            streams = {stream["address"]: stream["beats"] for stream in self._streams(own[0]) if stream["beats"]}
-            beats = sum(streams.values())
+            beats = sum(stream["beats"] for stream in self._groups(info, own[0]))
             tables = sum(d["beats"] for d in own)
             if (beats * BEAT_BYTES, tables * BEAT_BYTES) != (info.stream_bytes, info.table_bytes):
                 raise FormatError(f"image: layer {info.name} has streams and tables of other sizes than it says")
         if sum(info.stream_bytes + info.table_bytes for info in self.layers) > len(self.blob):
             raise FormatError("image: layers share streams or tables")
+
+    def _groups(self, info: LayerInfo, descriptor: Mapping[str, int]) -> list[dict[str, int]]:
+        """One stream of each group of lanes that work on the same rows, in other strips; FormatError where they do not
+        have the same."""
+        streams, lanes = self._streams(descriptor), self.config.lanes
+        if info.spatial_strips < 1 or lanes % info.spatial_strips:
+            raise FormatError(f"image: layer {info.name}: {info.spatial_strips} strips do not share {lanes} lanes")
+        groups = streams[: lanes // info.spatial_strips]
+        if streams != groups * info.spatial_strips:
+            raise FormatError(f"image: layer {info.name}: lanes do not work on the same rows in all strips")
+        return groups
 
     def _streams(self, descriptor: Mapping[str, int]) -> list[dict[str, int]]:
         """Where the streams of a LAYER descriptor lie, lane by lane."""

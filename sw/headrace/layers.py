@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from .config import Config
 from .errors import CompileError
 from .isa import BIAS_BITS, DESCRIPTOR, MASK_BITS, TAP
+from .masks import mask_table
 from .network import AveragePool2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d
 from .placement import Placement, Tap
 
@@ -54,7 +54,7 @@ class Lowered:
 
 def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:
     """Where each kernel position lies from `stride` times the output's pixel, row by row; negative ones in padding."""
-    kh, kw = layer.weights.shape[2:] if isinstance(layer, Conv2d) else layer.kernel
+    kh, kw = (layer.kernel, layer.kernel) if isinstance(layer, MaxPool2d) else layer.kernel
     dh, dw = layer.dilation if isinstance(layer, Conv2d) else (1, 1)
     top, left = layer.padding[:2]
     return [(i * dh - top, j * dw - left) for i in range(kh) for j in range(kw)]
@@ -131,31 +131,6 @@ def _with_skip(weights: NDArray[np.int8], skip: NDArray[np.int8], stored: NDArra
     return wide
 
 
-def mask_table(
-    taps: Sequence[Tap], pitch: int, width: int, pixels: int
-) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Mask of every tap, the table's entries, and the entries of a row. Equal rows are shared.
-
-    A row clears those of the output's `width` columns in which the tap reads beside its plane.
-    """
-    phases = pitch // gcd(pitch, pixels)
-    column = np.arange(phases * pixels) % pitch
-    rows: dict[bytes, int] = {}
-    masks, table = [], list[int]()
-    for tap in taps:
-        read = column + tap.column
-        counts = (column >= width) | ((read >= 0) & (read < tap.columns))
-        if counts.all():
-            masks.append(0)
-            continue
-        key = counts.tobytes()
-        if key not in rows:
-            rows[key] = len(rows) + 1
-            table += [int(sum(1 << p for p in np.flatnonzero(word))) for word in counts.reshape(phases, pixels)]
-        masks.append(rows[key])
-    return tuple(masks), tuple(table), phases if table else 1
-
-
 def _requant(layer: Layer, rows: int) -> Requantisation:
     if isinstance(layer, Conv2d | Linear):
         return layer.bias, layer.multiplier, layer.shift, layer.low, layer.high
@@ -170,8 +145,6 @@ def output_range(layer: Layer, inputs: Sequence[Range]) -> Range:
     least, greatest = min(low for low, _ in inputs), max(high for _, high in inputs)
     if isinstance(layer, Conv2d | Linear | AveragePool2d | GlobalAveragePool):
         return min(layer.low, 0), max(layer.high, 0)
-    if isinstance(layer, MaxPool2d) and any(layer.padding):
-        return -128, greatest
     return least, greatest
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import gcd
 
 import numpy as np
 
+from .allocate import Full, allocate
 from .config import Config
 from .errors import CompileError
 from .graph import Graph, Op
 from .isa import BEAT_BYTES, MASK_BITS
-from .layers import Windowed, ceil_div, kernel_offsets, mask_table
+from .layers import Windowed, ceil_div, kernel_offsets
+from .masks import mask_table
 from .placement import Placement
 
 
@@ -59,21 +60,13 @@ def place(graph: Graph, config: Config) -> list[Placement]:
     while True:
         try:
             return place_in(graph, groups, strips, config)
-        except _Full as full:
+        except Full as full:
             grown = _grow(graph, groups, strips, config, full.roots)
             if grown is None:
                 raise CompileError(str(full)) from None
             strips = grown
         except Misfit as misfit:
             raise CompileError(str(misfit)) from None
-
-
-class _Full(Exception):  # noqa: N818 - see Misfit
-    """The activation memory is too small for `roots`, which are needed at once."""
-
-    def __init__(self, message: str, roots: list[int]) -> None:
-        super().__init__(message)
-        self.roots = roots
 
 
 def _grow(graph: Graph, groups: list[Group], strips: list[int], config: Config, roots: list[int]) -> list[int] | None:
@@ -107,46 +100,6 @@ def place_in(graph: Graph, groups: list[Group], strips: list[int], config: Confi
         base = bases[tensor.root] + tensor.first * root.plane
         result.append(root.of(channels, height, width, base))
     return result
-
-
-def allocate(graph: Graph, sizes: Mapping[int, int], config: Config) -> dict[int, int]:
-    """First byte of every root tensor: the large ones first, each as low as those that live with it allow."""
-    lifetimes = graph.lifetimes()
-    align = max(BEAT_BYTES, config.pixels)
-    room = {root: ceil_div(size, align) * align for root, size in sizes.items()}
-    crowded: list[int] = []
-    for order in (lambda root: (-room[root], root), lambda root: (lifetimes[root][0], root)):
-        bases: dict[int, int] = {}
-        for root in sorted(room, key=order):
-            first, last = lifetimes[root]
-            beside = [r for r in bases if lifetimes[r][0] <= last and first <= lifetimes[r][1]]
-            base = 0
-            for other in sorted(beside, key=lambda r: bases[r]):
-                if bases[other] - base >= room[root]:
-                    break
-                base = max(base, bases[other] + room[other])
-            if base + room[root] > config.x_bytes:
-                crowded = crowded or [root, *beside]
-                break
-            bases[root] = base
-        else:
-            return bases
-    raise _Full(*_crowd(graph, room, config, crowded))
-
-
-def _crowd(graph: Graph, room: Mapping[int, int], config: Config, crowded: list[int]) -> tuple[str, list[int]]:
-    """What to say of tensors that do not fit, and which they are: the operation with most bytes alive."""
-    lifetimes = graph.lifetimes()
-    alive = [[r for r in sorted(room) if lifetimes[r][0] <= n <= lifetimes[r][1]] for n in range(len(graph.ops))]
-    worst = max(range(len(alive)), key=lambda n: (sum(room[r] for r in alive[n]), -n))
-    need, name = sum(room[r] for r in alive[worst]), graph.ops[worst].layer.name
-    parts = " + ".join(str(room[r]) for r in alive[worst])
-    text = (
-        f"{name}: tensors need {parts} = {need} bytes of activation memory, config {config.name} has {config.x_bytes}"
-    )
-    if need <= config.x_bytes:
-        return f"{text}; no order of addresses fits", crowded
-    return text, alive[worst]
 
 
 def geometry(graph: Graph, groups: list[Group], strips: list[int], config: Config) -> dict[int, Placement]:

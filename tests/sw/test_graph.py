@@ -46,9 +46,16 @@ def test_concatenation_is_no_operation() -> None:
 
 def test_readers_of_both_strides_get_a_copy() -> None:
     shape = (2, 2, 1, 1)
-    net = network((2, 8, 8), conv("a", shape), conv("b", shape, "a", stride=2), conv("c", shape, "a"))
+    net = network(
+        (2, 8, 8),
+        conv("a", shape),
+        conv("b", shape, "a", stride=2),
+        conv("c", shape, "a"),
+        conv("d", (2, 2, 1, 1), "c", stride=2),
+        Concat("e", inputs=("b", "d")),
+    )
     graph = build_graph(net)
-    assert names(net) == ["a", "a.copy", "b", "c"]
+    assert names(net) == ["a", "a.copy", "b", "c", "d"]
     copy = graph.ops[1].target
     assert graph.ops[2].sources == (copy,) and graph.tensors[copy].split and not graph.tensors[1].split
     assert graph.ops[3].sources == (1,)
@@ -66,12 +73,13 @@ def test_joined_and_read_in_another_layout() -> None:
         (2, 8, 8),
         conv("a", (2, 2, 1, 1)),
         Concat("c", inputs=("a", "input")),
-        AveragePool2d("half", (2, 2), 1 << 13, 15, 2, inputs=("c",)),
+        AveragePool2d("half", (2, 2), 1 << 13, 15, stride=2, inputs=("c",)),
         conv("d", (2, 2, 1, 1), "a"),
-        Concat("e", inputs=("half", "half")),
+        MaxPool2d("m"),
+        Concat("e", inputs=("half", "half", "m")),
     )
     graph = build_graph(net)
-    assert names(net) == ["input.copy", "a", "a.copy", "half", "half.copy", "d"]
+    assert names(net) == ["input.copy", "a", "a.copy", "half", "half.copy", "d", "m"]
     for tensor, first in ((0, 2), (1, 0)):
         assert not graph.tensors[tensor].split and graph.tensors[tensor].root == tensor
         copy = next(graph.tensors[op.target] for op in graph.ops if op.sources == (tensor,) and "copy" in op.layer.name)

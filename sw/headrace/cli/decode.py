@@ -33,7 +33,10 @@ class DecodedLayer:
 
 
 def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
-    """Decode a layer's streams, one of each group of lanes that work on the same rows. StreamError where they are not what the tables promise."""
+    """Decode a layer's streams; lanes that work on other strips of the same rows share them.
+
+    StreamError where they are not what the tables promise.
+    """
     lanes = image.config.lanes
     fields = image.program[info.descriptor]
     beats = np.frombuffer(image.blob, "<u8", fields["beats"], fields["address"])
@@ -63,8 +66,6 @@ def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
 
 def check_figures(image: Image, info: LayerInfo, decoded: DecodedLayer) -> None:
     """FormatError where the header tells other figures of a layer than its descriptors and decoded streams."""
-    if info.spatial_strips < 1 or image.config.lanes % info.spatial_strips:
-        raise FormatError(f"layer {info.name}: {info.spatial_strips} strips do not share {image.config.lanes} lanes")
     strips = image.program[info.descriptor : info.descriptor + info.strips]
     copies, lanes, ports = info.spatial_strips, image.config.lanes, image.config.read_ports
     beats = copies * info.stream_bytes // BEAT_BYTES
