@@ -66,6 +66,7 @@ class Config:
             value = getattr(self, field)
             need(low <= value <= high and value & (value - 1) == 0, field, f"is not a power of two in {low}..{high}")
         need(self.x_words * self.pixels >= BEAT_BYTES, "x_words", "holds less than one beat")
+        need(self.x_words * self.pixels <= 1 << 20, "x_words", "is more than the 20 bits of an address reach")
         need(16 <= self.acc_bits <= 32, "acc_bits", "is outside 16..32")
         need(self.read_ports in (1, 2), "read_ports", "is not 1 or 2")
         need(self.lanes % self.read_ports == 0, "lanes", "is not a multiple of read_ports")

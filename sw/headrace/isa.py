@@ -73,7 +73,7 @@ DESCRIPTOR = Record(
         Field("layer", 8, "the host's number of the layer, repeated in error reports"),
         Field("maximum", 1, "LAYER: lanes take the maximum of products in place of their sum (max pooling)"),
         Field("split", 1, "LAYER: write even and odd rows and columns to four planes, for a consumer of stride 2"),
-        Field("flat", 1, "LAYER: out_pitch == pitch == out_width and not split: words are written as they were computed"),
+        Field("flat", 1, "LAYER: out_pitch == pitch == out_width, not split: words are written as they were computed"),
         Field("reserved0", 13),
         Field("beats", 32, "LOAD, STORE: beats to move. LAYER: beats of all tables together"),
         Field("address", 32, "byte offset in DRAM; see Opcode"),
@@ -122,7 +122,7 @@ LANE_ROWS = Record(
 LANE_KEEP = Record(
     "lane keep",
     (
-        Field("keep_from", 16, "even: first word of an output plane that the lane keeps, at the plane's start", signed=True),
+        Field("keep_from", 16, "even: first word of an output plane that the lane keeps, at its start", signed=True),
         Field("keep_to", 16, "word after the last one that it keeps", signed=True),
         Field("reserved", 32),
     ),
@@ -145,7 +145,7 @@ TAP = Record(
         Field("x_address", 20, "byte address, in channel 0's plane, of what flat pixel `first_word * P` multiplies"),
         Field("mask", MASK_BITS, "row of the mask table, from 1; 0: every column counts"),
         Field("reserved", 8),
-        Field("shift", 16, "what the tap adds to a flat pixel number; the sum must lie in 0..end-1 to count", signed=True),
+        Field("shift", 16, "added to a flat pixel number; the sum must lie in 0..end-1 to count", signed=True),
         Field("end", 16, "pixels of the plane that the tap reads"),
     ),
 )

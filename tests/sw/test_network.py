@@ -115,7 +115,7 @@ def test_wrong_networks_are_named(shape: tuple, layers: tuple, message: str) -> 
 def test_wrong_scales_pools_and_inputs_are_named() -> None:
     with pytest.raises(ValueError, match="n: output_scale must be positive, not nan"):
         Network("n", (1, 5, 5), 1.0, float("nan"), (conv(),))
-    with pytest.raises(ValueError, match="pool: max pooling is 2 x 2 with stride 2, not 3"):
+    with pytest.raises(ValueError, match="pool: stride must be 1 or 2, not 3"):
         MaxPool2d("pool", 3)
     network = Network("n", (1, 5, 5), 1.0, 1.0, (conv(),))
     with pytest.raises(ValueError, match="n: input must be int8"):
