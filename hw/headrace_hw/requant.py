@@ -45,7 +45,7 @@ class Requant(wiring.Component):
         config = self._config
         advance = Signal()
         valid = Signal(self.delay)
-        tags_layout = data.StructLayout({"channel": INDEX_BITS, "first": 1, "last": 1})
+        tags_layout = data.StructLayout({"channel": INDEX_BITS, "lane": 8, "first": 1, "last": 1})
         tags = [Signal(tags_layout, name=f"tags_{n}") for n in range(self.delay)]
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
@@ -53,6 +53,7 @@ class Requant(wiring.Component):
             self.busy.eq(valid.any()),
             self.o.valid.eq(valid[-1]),
             self.o.payload.channel.eq(tags[-1].channel),
+            self.o.payload.lane.eq(tags[-1].lane),
             self.o.payload.first.eq(tags[-1].first),
             self.o.payload.last.eq(tags[-1].last),
         ]
@@ -60,6 +61,7 @@ class Requant(wiring.Component):
             m.d.sync += valid.eq(Cat(self.i.valid, valid[:-1]))
             m.d.sync += [
                 tags[0].channel.eq(self.i.payload.channel),
+                tags[0].lane.eq(self.i.payload.lane),
                 tags[0].first.eq(self.i.payload.first),
                 tags[0].last.eq(self.i.payload.last),
             ]

@@ -276,9 +276,10 @@ class Sequencer(wiring.Component):
         """Whether this configuration can hold what the descriptor asks for."""
         config, descriptor = self._config, self.descriptor
         beats = (
-            2 * config.lanes
+            isa.LANE_TABLES * config.lanes
             + isa.CODE_BEATS * descriptor.code_tables
             + descriptor.taps
+            + descriptor.mask_beats
             + descriptor.symbol_beats
             + descriptor.out_channels
         )
@@ -289,12 +290,15 @@ class Sequencer(wiring.Component):
             with m.Case(Opcode.LOAD, Opcode.STORE):
                 end = descriptor.x_address + (descriptor.beats << 3)
                 aligned = ~descriptor.x_address[:3].any()
-                m.d.comb += fits.eq((descriptor.beats != 0) & aligned & (end <= config.x_bytes))
+                lanes = (descriptor.lane_from < descriptor.lane_to) & (descriptor.lane_to <= config.lanes)
+                m.d.comb += fits.eq((descriptor.beats != 0) & aligned & (end <= config.x_bytes) & lanes)
             with m.Case(Opcode.LAYER):
                 m.d.comb += fits.eq(
                     (descriptor.in_channels != 0)
                     & (descriptor.taps != 0)
                     & (descriptor.taps <= config.taps)
+                    & (descriptor.mask_beats <= config.masks)
+                    & (descriptor.phases != 0)
                     & (descriptor.words != 0)
                     & (descriptor.words <= config.acc_words)
                     & (descriptor.out_channels != 0)

@@ -12,7 +12,7 @@ from .shapes import INDEX_BITS, Table, TableWrite
 class TableLoader(wiring.Component):
     """Names each beat's table and its number there. One beat per cycle; `start` (a pulse) begins a layer.
 
-    `lengths` gives the beats of each table; none of them is 0.
+    `lengths` gives the beats of each table; only that of the masks may be 0.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,8 @@ class TableLoader(wiring.Component):
         with m.If(self.i.valid):
             m.d.sync += index.eq(Mux(last, 0, index + 1))
             with m.If(last):
-                m.d.sync += table.eq(table + 1)
+                no_masks = (table == Table.TAPS) & (self.lengths[Table.MASKS] == 0)
+                m.d.sync += table.eq(Mux(no_masks, Table.SYMBOLS, table + 1))
                 m.d.sync += self.done.eq(table == Table.CHANNELS)
         with m.If(self.start):
             m.d.sync += [table.eq(Table.LANES), index.eq(0), self.done.eq(0)]

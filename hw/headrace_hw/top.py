@@ -16,6 +16,7 @@ from .buffer import Buffer
 from .csr import Registers
 from .lanes import Lanes
 from .layouts import layout
+from .maxima import Maxima
 from .reads import ReadSide
 from .requant import Requant
 from .sequencer import Sequencer
@@ -48,6 +49,7 @@ class Top(wiring.Component):
         m.submodules.reads = reads = ReadSide(config)
         m.submodules.tables = tables = TableLoader()
         m.submodules.lanes = lanes = Lanes(config)
+        m.submodules.maxima = maxima = Maxima(config)
         m.submodules.requant = requant = Requant(config)
         m.submodules.writeback = writeback = WriteBack(config)
         m.submodules.sums = sums = Buffer(sums_layout(config))
@@ -95,9 +97,10 @@ class Top(wiring.Component):
             tables.start.eq(sequencer.table_start),
             tables.i.valid.eq(block_valid & sequencer.tabling),
             tables.i.payload.eq(reads.beat_data),
-            tables.lengths[Table.LANES].eq(2 * config.lanes),
+            tables.lengths[Table.LANES].eq(isa.LANE_TABLES * config.lanes),
             tables.lengths[Table.CODE].eq(isa.CODE_BEATS * descriptor.code_tables),
             tables.lengths[Table.TAPS].eq(descriptor.taps),
+            tables.lengths[Table.MASKS].eq(descriptor.mask_beats),
             tables.lengths[Table.SYMBOLS].eq(descriptor.symbol_beats),
             tables.lengths[Table.CHANNELS].eq(descriptor.out_channels),
             sequencer.table_done.eq(tables.done),
@@ -113,8 +116,10 @@ class Top(wiring.Component):
         # Lanes, and their results back to the activation memory; buffers keep `ready` from passing all the way through.
         connect(m, tables.o, lanes.table)
         connect(m, tables.o, requant.table)
+        connect(m, tables.o, writeback.table)
         connect(m, lanes.o, sums.i)
-        connect(m, sums.o, requant.i)
+        connect(m, sums.o, maxima.i)
+        connect(m, maxima.o, requant.i)
         connect(m, requant.o, pixels.i)
         connect(m, pixels.o, writeback.i)
         connect(m, aligner.o, lanes.i_write)
@@ -125,23 +130,27 @@ class Top(wiring.Component):
                 registers.stall[n].eq(lanes.stall[n]),
             ]
         waiting = sums.o.valid | pixels.o.valid
-        results_idle = ~(waiting | requant.busy | writeback.busy | aligner.busy)
+        results_idle = ~(waiting | maxima.busy | requant.busy | writeback.busy | aligner.busy)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
             lanes.start.eq(sequencer.layer_start),
+            lanes.load_from.eq(descriptor.lane_from),
+            lanes.load_to.eq(descriptor.lane_to),
+            lanes.table_phases.eq(descriptor.phases),
             lanes.running.eq(sequencer.running),
             lanes.clear.eq(sequencer.clear),
             lanes.count_start.eq(sequencer.start),
             sequencer.lane_error.eq(lanes.error),
             sequencer.stalled_lanes.eq(lanes.stalled_lanes),
             sequencer.layer_idle.eq(lanes.done & ~reads.streaming & results_idle),
+            maxima.maximum.eq(descriptor.maximum),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
             sequencer.load_busy.eq(loader.busy | aligner.busy),
             aligner.i.valid.eq(loader.o.valid | writeback.o.valid),
             aligner.i.payload.eq(Mux(loader.o.valid, loader.o.payload.as_value(), writeback.o.payload.as_value())),
         ]
-        for name in ("in_channels", "taps", "in_plane", "words", "slot_shift", "maximum", "code_tables"):
+        for name in ("in_channels", "taps", "in_plane", "words", "phases", "slot_shift", "maximum", "code_tables"):
             m.d.comb += getattr(lanes.layer, name).eq(descriptor[name])
         for name in writeback.geometry.signature.members:
             m.d.comb += getattr(writeback.geometry, name).eq(descriptor[name])

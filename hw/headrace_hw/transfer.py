@@ -38,6 +38,7 @@ class Loader(wiring.Component):
             self.i.ready.eq(left <= chunk),
             self.o.valid.eq(left != 0),
             self.o.payload.address.eq(address),
+            self.o.payload.load.eq(1),
             self.o.payload.data.as_value().eq(beat[: 8 * chunk]),
             self.o.payload.mask.eq((1 << chunk) - 1),
             self.busy.eq(left != 0),

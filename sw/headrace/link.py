@@ -135,9 +135,12 @@ def cut_tables(part: Part, cut: Cut, streams: int) -> bytes:
     addresses = streams + np.cumsum([0, *(len(stream) for stream in encoded.streams)])[:-1]
     share, step = config.lanes // part.x.strips, part.x.strip_step // config.pixels
     first_words = [cut.first_word + lane // share * step for lane in range(config.lanes)]
+    first_rows = [word * config.pixels // lowered.pitch for word in first_words]
     rows = cut.first_row * lowered.pitch
     return to_bytes(
-        lane_beats(addresses.tolist(), encoded, first_words, keep_ranges(part.y, config.lanes, config.pixels)),
+        lane_beats(
+            addresses.tolist(), encoded, first_words, first_rows, keep_ranges(part.y, config.lanes, config.pixels)
+        ),
         code_beats(encoded.codes),
         tap_beats(lowered, config.x_bytes, rows + cut.first_word * config.pixels, rows),
         mask_beats(lowered),

@@ -30,6 +30,7 @@ def lane_beats(
     addresses: Sequence[int],
     encoded: EncodedLayer,
     first_words: Sequence[int] = (),
+    first_rows: Sequence[int] = (),
     keep: Sequence[tuple[int, int]] = (),
 ) -> Beats:
     """Where every lane's stream lies (byte offsets from PROGRAM), its rows, what it keeps: (3 * lanes,) uint64.
@@ -37,10 +38,12 @@ def lane_beats(
     Args:
         addresses: of each of the G streams.
         first_words: of every lane; by default G lanes that begin at word 0. Lane n has stream n % G.
+        first_rows: of the output plane, where those words begin; by default 0.
         keep: of every lane; by default all lanes keep everything.
     """
     groups = len(encoded.streams)
     first_words = first_words or [0] * groups
+    first_rows = first_rows or [0] * len(first_words)
     lanes = range(len(first_words))
     first = np.cumsum([0, *encoded.lane_rows])[:-1].tolist()
     places = [
@@ -54,7 +57,10 @@ def lane_beats(
     return np.array(
         [
             *(LANE_STREAM.pack(places[lane % groups]) for lane in lanes),
-            *(LANE_ROWS.pack({**rows[lane % groups], "first_word": first_words[lane]}) for lane in lanes),
+            *(
+                LANE_ROWS.pack(rows[lane % groups] | {"first_word": first_words[lane], "first_row": first_rows[lane]})
+                for lane in lanes
+            ),
             *(
                 LANE_KEEP.pack({"keep_from": low, "keep_to": high})
                 for low, high in keep or [KEEP_ALL] * len(first_words)
