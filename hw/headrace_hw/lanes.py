@@ -80,8 +80,8 @@ class Lanes(wiring.Component):
                 "first_channel": range(config.channels),
                 "first_table": isa.CODE_TABLE_BITS,
                 "first_word": word_bits,
-                "keep_from": signed(word_bits + 1),
-                "keep_to": signed(word_bits + 1),
+                "keep_from": signed(INDEX_BITS),
+                "keep_to": signed(INDEX_BITS),
             }
         )
         done, stalled = Signal(config.lanes), Signal(config.lanes)

@@ -291,7 +291,12 @@ class Sequencer(wiring.Component):
                 end = descriptor.x_address + (descriptor.beats << 3)
                 aligned = ~descriptor.x_address[:3].any()
                 lanes = (descriptor.lane_from < descriptor.lane_to) & (descriptor.lane_to <= config.lanes)
-                m.d.comb += fits.eq((descriptor.beats != 0) & aligned & (end <= config.x_bytes) & lanes)
+                m.d.comb += fits.eq(
+                    (descriptor.beats != 0)
+                    & aligned
+                    & (end <= config.x_bytes)
+                    & (lanes | (descriptor.opcode == Opcode.STORE))
+                )
             with m.Case(Opcode.LAYER):
                 m.d.comb += fits.eq(
                     (descriptor.in_channels != 0)

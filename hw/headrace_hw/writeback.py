@@ -194,9 +194,7 @@ class WriteBack(wiring.Component):
         """Row and word of the output plane at which the lane's words begin; a cycle later."""
         lanes = self._config.lanes
         bits = max(1, (lanes - 1).bit_length())
-        m.submodules.starts = memory = Memory(
-            shape=shape, depth=2 << bits, init=[], attrs={"ram_style": "distributed"}
-        )
+        m.submodules.starts = memory = Memory(shape=shape, depth=2 << bits, init=[], attrs={"ram_style": "distributed"})
         write, read = memory.write_port(), memory.read_port()
         entry = data.View(layout(isa.LANE_ROWS), self.table.data)
         number = self.table.index - lanes

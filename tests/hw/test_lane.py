@@ -10,7 +10,7 @@ import pytest
 
 from headrace.config import Config, get_config
 from headrace.errors import StreamError
-from headrace.isa import ErrorCode
+from headrace.isa import TAP, ErrorCode
 from headrace.stream import Plan, RowPlan, encode_layer
 from headrace.stream_decode import LaneError, decode_lane
 from headrace_hw.lane import Lane
@@ -30,6 +30,8 @@ def as_beats(stream: bytes) -> list[int]:
 
 def write_activations(ctx: Any, lane: Lane, config: Config, x: np.ndarray) -> Any:
     async def write() -> None:
+        ctx.set(lane.load_enable, 1)
+        ctx.set(lane.i_write.payload.load, 1)
         ctx.set(lane.i_write.valid, 1)
         for pair, (even, odd) in enumerate(x.reshape(-1, 2, config.pixels)):
             for address, mask, word in (("even_address", "even_mask", even), ("odd_address", "odd_mask", odd)):
@@ -66,7 +68,8 @@ class LaneBench:
         async def control(ctx: Any) -> None:
             await write_activations(ctx, lane, self.config, self.x)
             ctx.set(lane.first_table, self.first_table)
-            await write_codes(ctx, lane.layer, lane.table, self.codes, self.tap_addresses)
+            taps = [TAP.pack({"x_address": address, "end": 65535}) for address in self.tap_addresses]
+            await write_codes(ctx, lane.layer, lane.table, self.codes, taps)
             for name, value in self.layer.items():
                 ctx.set(getattr(lane.layer, name), value)
             ctx.set(lane.rows, self.rows)
@@ -156,13 +159,16 @@ def test_escapes_long_runs_and_single_symbol() -> None:
 
 
 def test_maximum() -> None:
+    """Every tap is a pass of its own, for Maxima to choose from."""
     rng = np.random.default_rng(4)
     bench = make(CONFIGS[2], np.ones((2, 4), np.int8), ((RowPlan(0), RowPlan(1)),), rng, 4, 3)
     bench.layer["maximum"] = 1
     bench.run("random", "random")
     pixels = np.arange(3 * 8)
     window = bench.x[(np.array(bench.tap_addresses)[:, None] + pixels) % bench.config.x_bytes]
-    np.testing.assert_array_equal(bench.sums(), np.broadcast_to(window.max(0), (2, 24)))
+    got = np.array([word["sums"] for word in bench.words]).reshape(2, 4, 24)
+    np.testing.assert_array_equal(got, np.broadcast_to(window, (2, 4, 24)))
+    assert [word["final"] for word in bench.words] == ([0] * 9 + [1] * 3) * 2
 
 
 def test_broken_streams_stop_with_the_decoders_error() -> None:
