@@ -13,7 +13,7 @@ from .errors import CompileError
 from .graph import Graph, Op
 from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
-from .masks import mask_table
+from .masks import mask_table, reachable
 from .placement import Placement
 
 
@@ -160,8 +160,9 @@ def _mask_misfit(graph: Graph, group: Group, pitch: int, config: Config) -> str:
         assert isinstance(op.layer, Windowed)
         rows, _ = _natural(graph, op.sources[0])
         own = Placement.make(tensor.shape, tensor.split).widened(pitch, rows)
-        taps = [own.tap(i, j) for i, j in kernel_offsets(op.layer)]
-        masks, table, _ = mask_table(taps, pitch, graph.tensors[op.target].shape[2], config.pixels)
+        size = graph.tensors[op.target].shape[1:]
+        taps = [reachable(own.tap(i, j), size[0], pitch) for i, j in kernel_offsets(op.layer)]
+        masks, table, _ = mask_table(taps, pitch, size, config.pixels)
         if len(table) > min(config.masks, 255) or max(masks) >= 1 << MASK_BITS:
             return (
                 f"{op.layer.name}: padding needs {max(masks)} masks, {len(table)} entries, for rows of {pitch} pixels; "

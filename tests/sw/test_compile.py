@@ -238,7 +238,7 @@ BIG = conv2d(np.random.default_rng(0), "big", (1, 1, 6, 6))
             {"acc_bits": 16},
             "fc: output channel 0 with its bias of 70000",
         ),
-        ((1, 2, 80), (MaxPool2d("pool"),), {"acc_words": 8, "pixels": 4}, "pool: .* 40 pixels do not fit 8 words of 4"),
+        ((1, 4, 80), (MaxPool2d("pool"),), {"acc_words": 8, "pixels": 4}, "pool: .* 40 pixels do not fit 8 words of 4"),
         ((1, 300, 300), (MaxPool2d("pool"),), {"x_words": 65536}, "pool: needs 90000 bytes from channel to channel"),
     ],
 )

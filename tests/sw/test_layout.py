@@ -54,9 +54,10 @@ def test_what_lives_at_once_lies_apart(seed: int) -> None:
 def test_strips_compute_what_the_network_means(seed: int) -> None:
     """Any number of strips for every tensor that can have them."""
     rng = np.random.default_rng(seed)
-    network = random_dag(rng, size=int(rng.choice([7, 8, 12, 16, 24, 32])), max_channels=8)
+    side = int(rng.choice([7, 8, 12, 16, 24, 32]))
+    network = random_dag(rng, size=(side, side), max_channels=8)
     lanes, pixels, acc_words = (int(rng.choice(n)) for n in ([4, 6, 8, 16], [2, 4, 8, 16, 32], [64, 128]))
-    config = Config("t", lanes, pixels, (1 << 17) // pixels, acc_words, 28)
+    config = Config("t", lanes, pixels, (1 << 17) // pixels, acc_words, 30)
 
     def strips_at_random(graph: Graph, config: Config) -> list[Placement]:
         groups = group_tensors(graph)
@@ -106,6 +107,20 @@ def test_strips_by_hand() -> None:
     if image.layers[1].spatial_strips == 4:
         assert [one["keep_from"] for one in ranges] == [-2, -2, 6, 6, 14, 14, 22, 22]
     x = random_input(np.random.default_rng(0), network)
+    assert np.array_equal(run_on_model(image, x), network.run(x))
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS)
+def test_signals_of_any_length(seed: int) -> None:
+    """One row, longer than the accumulators: no masks, and cuts between columns."""
+    rng = np.random.default_rng(seed)
+    network = random_dag(rng, size=(1, int(rng.integers(200, 400))), max_channels=3)
+    config = Config("t", int(rng.integers(1, 5)), int(rng.choice([1, 4, 8])), 1 << 14, 32, 30)
+    image = compile_network(network, config, effort=Effort.FAST)
+    assert all(height == 1 for _, height, _ in network.shapes())
+    assert all(d["mask_beats"] == 0 for d in image.program)
+    x = random_input(rng, network, 1)
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
 
