@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import gcd
+from math import gcd, prod
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .graph import Graph, Op
 from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
 from .masks import mask_table, reachable
-from .placement import Placement
+from .placement import MAX_BYTES, Placement
 
 
 class Misfit(Exception):  # noqa: N818 - one attempt of many; the last one's reason becomes a CompileError
@@ -55,6 +55,9 @@ def group_tensors(graph: Graph) -> list[Group]:
 
 def place(graph: Graph, config: Config) -> list[Placement]:
     """A placement of every tensor, in fewest strips. CompileError saying what does not fit."""
+    for tensor in graph.tensors:
+        if prod(tensor.shape) > MAX_BYTES // 4:
+            raise CompileError(f"a tensor of {tensor.shape} exceeds every activation memory")
     groups = group_tensors(graph)
     strips = [1] * len(groups)
     while True:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dags import random_dag
+from graphs import random_graph
 from headrace.coding import Effort
 from headrace.compile import compile_network
 from headrace.config import CONFIGS, Config
@@ -156,11 +158,12 @@ def test_lenet(name: str) -> None:
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
 
-@settings(deadline=None, max_examples=100)
-@given(SEEDS)
-def test_random_graphs(seed: int) -> None:
+@pytest.mark.parametrize("make", [random_dag, random_graph])
+@settings(deadline=None, max_examples=60)
+@given(seed=SEEDS)
+def test_random_graphs(make: Callable[[np.random.Generator], Network], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    network, config = random_dag(rng), random_config(rng)
+    network, config = make(rng), random_config(rng)
     image = compile_network(network, config, effort=Effort.FAST)
     check_structure(image, network)
     x = random_input(rng, network)

@@ -140,6 +140,12 @@ def test_masks_that_never_fit() -> None:
         compile_network(network, Config("t", 2, 16, masks=4))
 
 
+def test_tensors_beyond_any_memory() -> None:
+    network = Network("n", (1, 4000, 4000), 1.0, 1.0, (padded("a", (1, 1), 3, 1),))
+    with pytest.raises(CompileError, match="4000, 4000\\) exceeds every activation memory"):
+        compile_network(network, CONFIGS["demo"])
+
+
 def test_no_strips_help() -> None:
     network = Network("n", (64, 16, 16), 1.0, 1.0, (padded("a", (3, 64), 3, 1), padded("b", (1, 3), 3, 1)))
     with pytest.raises(CompileError, match=r"a: tensors need \d+ \+ \d+ = \d+ bytes .* config t has 1024"):
