@@ -62,7 +62,8 @@ def place(graph: Graph, config: Config) -> list[Placement]:
     strips = [1] * len(groups)
     while True:
         try:
-            return place_in(graph, groups, strips, config)
+            places = place_in(graph, groups, strips, config)
+            break
         except Full as full:
             grown = _grow(graph, groups, strips, config, full.roots)
             if grown is None:
@@ -70,25 +71,35 @@ def place(graph: Graph, config: Config) -> list[Placement]:
             strips = grown
         except Misfit as misfit:
             raise CompileError(str(misfit)) from None
+    for index in range(len(groups)):  # groups that grew before others did may have no need of it now
+        while strips[index] > 1:
+            fewer = [n // 2 if other == index else n for other, n in enumerate(strips)]
+            try:
+                places = place_in(graph, groups, fewer, config)
+            except (Full, Misfit):
+                break
+            strips = fewer
+    return places
 
 
 def _grow(graph: Graph, groups: list[Group], strips: list[int], config: Config, roots: list[int]) -> list[int] | None:
-    """Twice the strips for the group with most bytes a lane among those that `roots` belong to; None: nothing helps."""
+    """More strips for the group with most bytes a lane among those that `roots` belong to: the fewest with which these
+    take less. None: nothing helps."""
 
-    def bytes_of(index: int) -> int:
-        mine = [graph.tensors[root].shape for root in groups[index].roots if root in roots]
-        return sum(c * h * w for c, h, w in mine) // strips[index]
+    def held(places: dict[int, Placement], index: int) -> int:
+        return sum(places[root].size for root in groups[index].roots if root in roots)
 
-    for index in sorted(range(len(groups)), key=lambda index: (-bytes_of(index), index)):
+    now = geometry(graph, groups, strips, config)
+    for index in sorted(range(len(groups)), key=lambda index: (-held(now, index), index)):
         more = 2 * strips[index]
-        if not bytes_of(index) or groups[index].whole or config.lanes % more:
-            continue
-        grown = [more if other == index else n for other, n in enumerate(strips)]
-        try:
-            geometry(graph, groups, grown, config)
-        except Misfit:
-            continue
-        return grown
+        while not groups[index].whole and held(now, index) and config.lanes % more == 0:
+            grown = [more if other == index else n for other, n in enumerate(strips)]
+            try:
+                if held(geometry(graph, groups, grown, config), index) < held(now, index):
+                    return grown
+            except Misfit:
+                pass
+            more *= 2
     return None
 
 

@@ -80,13 +80,15 @@ def test_strips_compute_what_the_network_means(seed: int) -> None:
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
 
-@pytest.mark.parametrize("name", ["demo", "pynq-z2"])
-def test_resnet_goes_in_strips_where_it_must(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "strips"),
+    [("demo", [1, 4, 4, 4, 4, 2, 4, 4, 1, 1, 1]), ("pynq-z2", [1, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1])],
+)
+def test_resnet_goes_in_strips_where_it_must(name: str, strips: list[int]) -> None:
     rng = np.random.default_rng(4)
     network = resnet8(rng)
     image = compile_network(network, CONFIGS[name])
-    assert [info.spatial_strips for info in image.layers][:6] == [1, 4, 4, 4, 4, 4]
-    assert [info.spatial_strips for info in image.layers][-3:] == [1, 1, 1]
+    assert [info.spatial_strips for info in image.layers] == strips
     x = random_input(rng, network, 2)
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
