@@ -112,7 +112,7 @@ def check_descriptor_of_layer(image: Image, d: dict[str, int]) -> set[tuple[int,
     ours = [LANE_ROWS.unpack(int(beat)) for beat in dealt[:groups]]
     assert sum(lane["rows"] for lane in ours) == rows
     assert [lane["first_channel"] for lane in ours] == [0, *np.cumsum([lane["rows"] for lane in ours])[:-1]]
-    step = first_words[-1] // max(1, config.lanes // groups - 1) - first_words[0] // max(1, config.lanes // groups - 1)
+    step = (first_words[-1] - first_words[0]) // max(1, config.lanes // groups - 1)
     for lane in range(config.lanes):
         one, like = LANE_ROWS.unpack(int(dealt[lane])), ours[lane % groups]
         assert one == like | {"first_word": first_words[0] + lane // groups * step}

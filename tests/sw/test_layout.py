@@ -106,8 +106,9 @@ def test_strips_by_hand() -> None:
     assert layer["words"] == 8 and layer["flat"] == 1 and layer["phases"] == 2 and layer["mask_beats"] == 4
     keep = np.frombuffer(image.blob, "<u8", 24, layer["address"])[16:]
     ranges = [LANE_KEEP.unpack(int(beat)) for beat in keep]
-    if image.layers[1].spatial_strips == 4:
-        assert [one["keep_from"] for one in ranges] == [-2, -2, 6, 6, 14, 14, 22, 22]
+    assert [info.spatial_strips for info in image.layers] == [4, 2]
+    assert [one["keep_from"] for one in ranges] == [-2] * 4 + [14] * 4
+    assert [one["keep_to"] for one in ranges] == [18] * 4 + [34] * 4
     x = random_input(np.random.default_rng(0), network)
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
