@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Fragment, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Fragment, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -133,7 +133,7 @@ class LaneFetcher(wiring.Component):
             limit.eq(Mux(page < self.burst_beats, page, self.burst_beats)),
             request.p.address.eq(address),
             request.p.beats.eq(beats),
-            request.p.tag.eq(Cat(index, layer)),
+            request.p.tag.eq(index | layer << self.tag_bits),
             write.addr.eq(index),
             write.en.eq(issue),
             write.data.address.eq(address + (beats << 3)),
