@@ -141,7 +141,7 @@ def cut_tables(part: Part, cut: Cut, streams: int) -> bytes:
     pixel = cut.first_row * lowered.pitch + cut.first_column
     return to_bytes(
         lane_beats(
-            addresses.tolist(), encoded, first_words, first_rows, keep_ranges(part.y, config.lanes, config.pixels)
+            addresses.tolist(), encoded, first_words, keep_ranges(part.y, config.lanes, config.pixels), first_rows
         ),
         code_beats(encoded.codes),
         tap_beats(lowered, config.x_bytes, pixel + cut.first_word * config.pixels, pixel),
