@@ -78,7 +78,10 @@ class LaneFetcher(wiring.Component):
             m.submodules[f"fifo{n}"] = queue = kind(width=64, depth=depth)
             credit = Signal(range(depth + 1), init=depth, name=f"credit{n}")  # room less beats under way
             taken = Signal(name=f"taken{n}")
-            left, following = Signal(STREAM_BEATS_BITS, name=f"left{n}"), Signal(STREAM_BEATS_BITS, name=f"following{n}")
+            left, following = (
+                Signal(STREAM_BEATS_BITS, name=f"left{n}"),
+                Signal(STREAM_BEATS_BITS, name=f"following{n}"),
+            )
             m.d.comb += [
                 queue.w_data.eq(self.i_beat.p.data),
                 queue.w_en.eq(self.i_beat.valid & (self.i_beat.p.tag[:-1] == n)),

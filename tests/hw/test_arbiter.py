@@ -144,7 +144,10 @@ def test_a_slow_row_is_not_overtaken() -> None:
 def test_a_row_keeps_its_turn_over_all_passes() -> None:
     dut = RowArbiter(config(3))
     rows = [
-        [[word | {"final": int(number == 2)} for number in range(3) for word in row(10 * lane + n, 4, 1)] for n in range(4)]
+        [
+            [word | {"final": int(number == 2)} for number in range(3) for word in row(10 * lane + n, 4, 1)]
+            for n in range(4)
+        ]
         for lane in range(3)
     ]
     words, _ = run(dut, rows, "random", "random")

@@ -140,7 +140,9 @@ class Bench:
         for n, (operation, wanted) in enumerate(zip(got, operations, strict=True)):
             if wanted["address"] is None:  # of weight 0, so it does not matter where
                 of_no_tap = ("address", "position", "end", "every_column", "mask")
-                operation, wanted = ({k: v for k, v in each.items() if k not in of_no_tap} for each in (operation, wanted))
+                operation, wanted = (
+                    {k: v for k, v in each.items() if k not in of_no_tap} for each in (operation, wanted)
+                )
             assert operation == wanted, f"operation {n}"
 
     def run(self, source: str = "none", sink: str = "none") -> int:
