@@ -11,7 +11,8 @@ from headrace.isa import Opcode
 
 
 def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal:
-    """1 where the opcode exists, its fields lie within the configuration's limits and the address is a multiple of 8."""
+    """1 where the opcode exists, its fields lie within the configuration's limits and the address is a multiple of
+    8."""
     beats = (
         isa.LANE_TABLES * config.lanes
         + isa.CODE_BEATS * descriptor.code_tables

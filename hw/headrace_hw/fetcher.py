@@ -35,8 +35,8 @@ class LaneFetcher(wiring.Component):
     its beats are now given to the lanes, and not before; it must come after `request` and when all lanes have ended.
 
     `ended[n]`: lane n has taken every beat of its stream of the present layer. `requested`: no beat is left to request.
-    `clear` forgets all streams and beats and withdraws a pending request; beats under way would go astray, so the reader
-    must be idle. Beats with `error` count like others; who sees it on the reader's output decides what to do.
+    `clear` forgets all streams and beats and withdraws a pending request; beats under way would go astray, so the
+    reader must be idle. Beats with `error` count like others; who sees it on the reader's output decides what to do.
     """
 
     def __init__(self, lanes: int, fifo_beats: int, burst_beats: int) -> None:
