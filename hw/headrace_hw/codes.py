@@ -57,7 +57,9 @@ class Codes(wiring.Component):
             shape=entry, depth=2 << (self._table_bits + place_bits), init=[], attrs={"ram_style": "block"}
         )
         write, read = memory.write_port(), memory.read_port()
-        written_place, written_table = Signal(place_bits), Signal(self._table_bits)
+        # The coming layer's tables may be on their way when a lane's state is reset at the end of the present one.
+        written_place = Signal(place_bits, reset_less=True)
+        written_table = Signal(self._table_bits, reset_less=True)
         writes = self.i.valid & (self.i.table == Table.CODE)
         first = self.i.index == 0
         m.d.comb += [

@@ -31,7 +31,7 @@ def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal
             lanes = (descriptor.lane_from < descriptor.lane_to) & (descriptor.lane_to <= config.lanes)
             m.d.comb += fits.eq(moves & lanes)
         with m.Case(Opcode.STORE):
-            m.d.comb += fits.eq(moves)
+            m.d.comb += fits.eq(moves & (descriptor.lane_from == 0))
         with m.Case(Opcode.LAYER):
             m.d.comb += fits.eq(
                 (descriptor.in_channels != 0)

@@ -12,7 +12,7 @@ from .reader import ReadBeat, ReadRequest
 LUT_FIFO_BEATS = 64
 """FIFOs up to this depth are of LUTs, deeper ones of block RAM (one more cycle of latency)."""
 STREAM_BEATS_BITS = 24
-"""A lane's stream is shorter than 2**24 beats."""
+"""A lane's stream is shorter than 2**24 beats; of a longer one, the beats beyond do not arrive."""
 
 
 class LaneStream(data.StructLayout):
@@ -93,7 +93,7 @@ class LaneFetcher(wiring.Component):
             ]
             m.d.sync += credit.eq(credit + taken - Mux(issue & (index == n), beats, 0))
             with m.If(set_stream.valid & (set_stream.p.lane == n)):
-                m.d.sync += [following.eq(set_stream.p.beats), coming[n].eq(set_stream.p.beats.any())]
+                m.d.sync += [following.eq(set_stream.p.beats), coming[n].eq(set_stream.p.beats[:STREAM_BEATS_BITS].any())]
             with m.If(self.switch):
                 m.d.sync += [left.eq(following), self.ended[n].eq(following == 0)]
             with m.Elif(taken):

@@ -303,9 +303,9 @@ class Sequencer(wiring.Component):
         m.d.comb += of_coming.eq(self._back_idle | self._front_fault)
         with m.If(self._working):
             with m.If((self.watchdog != 0) & (self._spent >= self.watchdog)):
-                m.d.comb += self._fault.eq(ErrorCode.WATCHDOG)
+                m.d.comb += [self._fault.eq(ErrorCode.WATCHDOG), self._front_fault.eq(0)]
             with m.If(self.abort):
-                m.d.comb += self._fault.eq(ErrorCode.ABORTED)
+                m.d.comb += [self._fault.eq(ErrorCode.ABORTED), self._front_fault.eq(0)]
             for n in reversed(range(self._config.lanes)):
                 with m.If(self.lane_error[n]):
                     m.d.comb += [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from amaranth import Module, ResetInserter, Signal
 
 from headrace.code import Code
 from headrace.config import Config
@@ -110,3 +111,31 @@ def test_tables_of_the_next_layer_come_while_a_code_is_in_use() -> None:
         assert seen(ctx, dut) == limits(2, 4)
 
     simulate(dut, bench)
+
+
+def test_a_reset_does_not_disturb_tables_that_arrive() -> None:
+    """A lane is reset at the end of a layer, whatever beat of the next one's tables comes then."""
+    codes, clear = Codes(Config("codes", lanes=1, pixels=1)), Signal()
+    m = Module()
+    m.submodules.codes = ResetInserter(clear)(codes)
+    beats = code_beats(CODES[2:4])
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(codes.code_tables, 2)
+        ctx.set(codes.i.table, Table.CODE)
+        for strike in range(len(beats)):
+            for index, beat in enumerate(beats):
+                ctx.set(codes.i.index, index)
+                ctx.set(codes.i.data, beat)
+                ctx.set(codes.i.valid, 1)
+                ctx.set(clear, index == strike)
+                await ctx.tick()
+            ctx.set(codes.i.valid, 0)
+            ctx.set(clear, 0)
+            for number in (0, 1):
+                ctx.set(codes.first_table, number)
+                await start(ctx, codes)
+                await settle(ctx, codes)
+                assert seen(ctx, codes) == limits(2 + number, 4), strike
+
+    simulate(m, bench)
