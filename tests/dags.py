@@ -25,13 +25,16 @@ class _Dag:
         self.names.append(layer.name)
         self.layers.append(layer)
 
-    def window(self, shape: Shape, most: int) -> dict[str, Any]:
-        """Kernel, stride, padding, dilation that fit."""
+    def window(self, shape: Shape, most: int, dilations: tuple[int, ...] = (1, 1, 1, 2)) -> dict[str, Any]:
+        """Kernel, stride, padding, dilation that fit. A signal's rows are padded so that it keeps its one."""
         while True:
             kernel = self.pick(*range(1, most + 1)), self.pick(*range(1, most + 1))
-            dilation = self.pick(1, 1, 1, 2), self.pick(1, 1, 1, 2)
+            dilation = self.pick(*dilations), self.pick(*dilations)
             reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
             padding = tuple(self.pick(*range(reach[n % 2] + 1)) if self.pick(0, 1) else 0 for n in range(4))
+            if self.shapes[0][1] == 1:
+                top = self.pick(*range(reach[0] + 1))
+                padding = (top, padding[1], reach[0] - top, padding[3])
             sizes = [shape[1] + padding[0] + padding[2], shape[2] + padding[1] + padding[3]]
             if min(a - b for a, b in zip(sizes, reach, strict=True)) >= 1:
                 return {"kernel": kernel, "stride": self.pick(1, 1, 2), "padding": padding, "dilation": dilation}
@@ -60,11 +63,9 @@ class _Dag:
             self.add(layer, shape)
 
     def pool(self, name: str, x: int) -> None:
-        window = self.window(self.shapes[x], 3)
+        window = self.window(self.shapes[x], 3, (1,))
         del window["dilation"]
         kh, kw = window["kernel"]
-        top, left, bottom, right = window["padding"]
-        window["padding"] = (min(top, kh - 1), min(left, kw - 1), min(bottom, kh - 1), min(right, kw - 1))
         layer: Layer
         if kh == kw > 1 and self.pick(0, 1):
             window["kernel"] = kh
@@ -87,11 +88,15 @@ def _with_skip(layer: Conv2d, name: str, rng: np.random.Generator) -> Conv2d:
 
 
 def random_dag(
-    rng: np.random.Generator, max_layers: int = 7, max_channels: int = 6, max_size: int = 13, size: int = 0
+    rng: np.random.Generator,
+    max_layers: int = 7,
+    max_channels: int = 6,
+    max_size: int = 13,
+    size: tuple[int, int] | None = None,
 ) -> Network:
-    """Layers that read any tensors before them; `size` > 0: an input of size x size."""
-    shape = int(rng.integers(1, max_channels + 1)), size or int(rng.integers(1, max_size + 1)), 0
-    shape = (*shape[:2], size or int(rng.integers(1, max_size + 1)))
+    """Layers that read any tensors before them; `size`: the input's height and width."""
+    height, width = size or (int(rng.integers(1, max_size + 1)), int(rng.integers(1, max_size + 1)))
+    shape = int(rng.integers(1, max_channels + 1)), height, width
     dag = _Dag(rng, shape, max_channels)
     for index in range(int(rng.integers(1, max_layers + 1))):
         recent = max(0, len(dag.shapes) - 1 - int(rng.integers(3)))

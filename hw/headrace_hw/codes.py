@@ -22,8 +22,9 @@ class Codes(wiring.Component):
     """Keeps the code tables of two layers in block RAM, and the present code in registers and distributed memory.
 
     `start` (a pulse) selects code `first_table` of the tables in half `bank`, `switch` selects `table`. Either takes
-    `isa.CODE_BEATS + 1` cycles, in which `busy` is high from the next one on. A code that the layer does not have is one
-    without codewords. `base` answers `length` (1..12) in the same cycle: it is added to a codeword of that length.
+    `isa.CODE_BEATS + 1` cycles, in which `busy` is high from the next one on. A code that the layer does not have is
+    one without codewords. `base` answers `length` (1..12) in the same cycle: it is added to a codeword of that
+    length.
     """
 
     def __init__(self, config: Config) -> None:

@@ -19,6 +19,7 @@ class TableLoader(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "bank": In(1),
                 "lengths": In(data.ArrayLayout(INDEX_BITS, len(Table))),
                 "i": In(stream.Signature(64, always_ready=True)),
                 "o": Out(TableWrite()),
@@ -34,6 +35,7 @@ class TableLoader(wiring.Component):
         m.d.comb += last.eq(index + 1 == self.lengths[table])
         m.d.sync += [
             self.o.valid.eq(self.i.valid),
+            self.o.bank.eq(self.bank),
             self.o.table.eq(table),
             self.o.index.eq(index),
             self.o.data.eq(self.i.payload),

@@ -82,9 +82,9 @@ def compile_op(
 ) -> Part:
     """One layer whose inputs lie at `sources`, with `values`; its output goes to `y`, in an order of its own."""
     layer, x = op.layer, sources[0]
-    lowered = lower(layer, x, config.pixels, y.width, sources[1] if len(sources) > 1 else None)
+    lowered = lower(layer, x, config.pixels, (y.height, y.width), sources[1] if len(sources) > 1 else None)
     check_layer(layer.name, lowered, config)
-    cuts = cut(op, x, y, lowered.pitch, config)
+    cuts = cut(op, x, y, lowered, config)
     longest = max(one.words for one in cuts)
     beats = table_beats(config.lanes, 0, len(lowered.taps), len(lowered.mask_table), 0, len(lowered.matrix))
     slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (longest - 1).bit_length())
@@ -100,22 +100,37 @@ def compile_op(
     return Part(op, x, y.ordered(coding.encoded.order), lowered, coding, cuts, config)
 
 
-def cut(op: Op, x: Placement, y: Placement, pitch: int, config: Config) -> list[Cut]:
-    """What fits the accumulators at a time. Where all lanes compute all rows and keep all, any rows; else whole words
-    of whole rows, which `layout.check_rows` has found to be possible."""
+def cut(op: Op, x: Placement, y: Placement, lowered: Lowered, config: Config) -> list[Cut]:
+    """What fits the accumulators at a time.
+
+    Where all lanes compute all rows and keep all, any rows, or of a single row without masks any columns; else whole
+    words of whole rows, which `layout.check_rows` has found to be possible.
+    """
+    pitch = lowered.pitch
     if x.strips == y.strips == 1:
         cuts = strips(y, pitch, config.pixels, config.acc_words)
+        if cuts is None and y.height == 1 and not lowered.mask_table:
+            return _columns(y, config)
         if cuts is None:
             raise CompileError(
                 f"{op.layer.name}: {2 if y.split else 1} output rows of {pitch} pixels do not fit {config.acc_words} "
                 f"words of {config.pixels} accumulators of config {config.name}"
             )
-        return [Cut(first, rows, 0, words) for first, rows, words in cuts]
+        return [Cut(words, y.width, first_row=first, rows=rows) for first, rows, words in cuts]
     total = ceil_div(x.strip_step or y.height * pitch, config.pixels)
     unit = pitch // gcd(pitch, config.pixels)
     count = ceil_div(total, config.acc_words // unit * unit)
     most = ceil_div(ceil_div(total, count), unit) * unit
-    return [Cut(0, y.height, first, min(most, total - first)) for first in range(0, total, most)]
+    return [Cut(min(most, total - first), y.width, y.height, first_word=first) for first in range(0, total, most)]
+
+
+def _columns(y: Placement, config: Config) -> list[Cut]:
+    """Even cuts of one row, of whole words and an even number of columns."""
+    unit = 2 * config.pixels
+    count = ceil_div(y.width, config.acc_words * config.pixels)
+    most = ceil_div(ceil_div(y.width, count), unit) * unit
+    parts = [(first, min(most, y.width - first)) for first in range(0, y.width, most)]
+    return [Cut(ceil_div(columns, config.pixels), columns, 1, first_column=first) for first, columns in parts]
 
 
 def _check(name: str, lowered: Lowered, values: Range, coding: Coding, config: Config) -> None:

@@ -23,6 +23,13 @@ def check_whole(owner: str, values: Sequence[int], count: int, low: int) -> tupl
     return tuple(int(v) for v in values)
 
 
+def check_names(name: str, inputs: Sequence[str]) -> tuple[str, ...]:
+    """`inputs` as a tuple; ValueError naming the layer unless it is a sequence of names, and not a lone name."""
+    if isinstance(inputs, str) or not all(isinstance(value, str) for value in inputs):
+        raise ValueError(f"{name}: inputs must be a sequence of names, not {inputs!r}")
+    return tuple(inputs)
+
+
 def check_stride(name: str, stride: int) -> int:
     """`stride` as an int; ValueError naming the layer unless it is 1 or 2."""
     if not isinstance(stride, (int, np.integer)) or stride not in (1, 2):

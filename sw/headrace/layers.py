@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .config import Config
 from .errors import CompileError
 from .isa import BIAS_BITS, DESCRIPTOR, MASK_BITS, TAP
-from .masks import mask_table
+from .masks import mask_table, reachable
 from .network import AveragePool2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d
 from .placement import Placement, Tap
 
@@ -60,15 +60,16 @@ def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:
     return [(i * dh - top, j * dw - left) for i in range(kh) for j in range(kw)]
 
 
-def lower(layer: Layer, x: Placement, pixels: int, width: int, skip: Placement | None = None) -> Lowered:
+def lower(layer: Layer, x: Placement, pixels: int, size: tuple[int, int], skip: Placement | None = None) -> Lowered:
     """`layer` over an input placed as `x`, split where its stride is 2, for a device of `pixels` pixels a word.
 
-    `width` is the output's. `skip` is where the tensor lies that the layer adds; its planes are as far apart as x's.
+    `size` is the output's height and width. `skip` is where the tensor lies that the layer adds; its planes are as far
+    apart as x's.
     """
     if isinstance(layer, Linear | GlobalAveragePool):
         return _lower_whole(layer, x, pixels)
     assert isinstance(layer, Windowed)
-    taps = tuple(x.tap(i, j) for i, j in kernel_offsets(layer))
+    taps = tuple(reachable(x.tap(i, j), size[0], x.pitch) for i, j in kernel_offsets(layer))
     stored = _stored(x)
     if isinstance(layer, Conv2d):
         by_tap = _ungrouped(layer, x.channels)[:, stored].transpose(0, 2, 3, 1)
@@ -82,7 +83,7 @@ def lower(layer: Layer, x: Placement, pixels: int, width: int, skip: Placement |
         weights = _with_skip(weights, layer.skip, _stored(skip))
         taps = (*taps, skip.tap(0, 0))
     rows, _, channels = weights.shape
-    masks, table, phases = mask_table(taps, x.pitch, width, pixels)
+    masks, table, phases = mask_table(taps, x.pitch, size, pixels)
     matrix = np.ascontiguousarray(weights.reshape(rows, -1))
     maximum = isinstance(layer, MaxPool2d)
     return Lowered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import gcd
+from math import gcd, prod
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from .errors import CompileError
 from .graph import Graph, Op
 from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
-from .masks import mask_table
-from .placement import Placement
+from .masks import mask_table, reachable
+from .placement import MAX_BYTES, Placement
 
 
 class Misfit(Exception):  # noqa: N818 - one attempt of many; the last one's reason becomes a CompileError
@@ -55,11 +55,15 @@ def group_tensors(graph: Graph) -> list[Group]:
 
 def place(graph: Graph, config: Config) -> list[Placement]:
     """A placement of every tensor, in fewest strips. CompileError saying what does not fit."""
+    for tensor in graph.tensors:
+        if prod(tensor.shape) > MAX_BYTES // 4:
+            raise CompileError(f"a tensor of {tensor.shape} exceeds every activation memory")
     groups = group_tensors(graph)
     strips = [1] * len(groups)
     while True:
         try:
-            return place_in(graph, groups, strips, config)
+            places = place_in(graph, groups, strips, config)
+            break
         except Full as full:
             grown = _grow(graph, groups, strips, config, full.roots)
             if grown is None:
@@ -67,25 +71,35 @@ def place(graph: Graph, config: Config) -> list[Placement]:
             strips = grown
         except Misfit as misfit:
             raise CompileError(str(misfit)) from None
+    for index in range(len(groups)):  # groups that grew before others did may have no need of it now
+        while strips[index] > 1:
+            fewer = [n // 2 if other == index else n for other, n in enumerate(strips)]
+            try:
+                places = place_in(graph, groups, fewer, config)
+            except (Full, Misfit):
+                break
+            strips = fewer
+    return places
 
 
 def _grow(graph: Graph, groups: list[Group], strips: list[int], config: Config, roots: list[int]) -> list[int] | None:
-    """Twice the strips for the group with most bytes a lane among those that `roots` belong to; None: nothing helps."""
+    """More strips for the group with most bytes a lane among those that `roots` belong to: the fewest with which these
+    take less. None: nothing helps."""
 
-    def bytes_of(index: int) -> int:
-        mine = [graph.tensors[root].shape for root in groups[index].roots if root in roots]
-        return sum(c * h * w for c, h, w in mine) // strips[index]
+    def held(places: dict[int, Placement], index: int) -> int:
+        return sum(places[root].size for root in groups[index].roots if root in roots)
 
-    for index in sorted(range(len(groups)), key=lambda index: (-bytes_of(index), index)):
+    now = geometry(graph, groups, strips, config)
+    for index in sorted(range(len(groups)), key=lambda index: (-held(now, index), index)):
         more = 2 * strips[index]
-        if not bytes_of(index) or groups[index].whole or config.lanes % more:
-            continue
-        grown = [more if other == index else n for other, n in enumerate(strips)]
-        try:
-            geometry(graph, groups, grown, config)
-        except Misfit:
-            continue
-        return grown
+        while not groups[index].whole and held(now, index) and config.lanes % more == 0:
+            grown = [more if other == index else n for other, n in enumerate(strips)]
+            try:
+                if held(geometry(graph, groups, grown, config), index) < held(now, index):
+                    return grown
+            except Misfit:
+                pass
+            more *= 2
     return None
 
 
@@ -160,8 +174,9 @@ def _mask_misfit(graph: Graph, group: Group, pitch: int, config: Config) -> str:
         assert isinstance(op.layer, Windowed)
         rows, _ = _natural(graph, op.sources[0])
         own = Placement.make(tensor.shape, tensor.split).widened(pitch, rows)
-        taps = [own.tap(i, j) for i, j in kernel_offsets(op.layer)]
-        masks, table, _ = mask_table(taps, pitch, graph.tensors[op.target].shape[2], config.pixels)
+        size = graph.tensors[op.target].shape[1:]
+        taps = [reachable(own.tap(i, j), size[0], pitch) for i, j in kernel_offsets(op.layer)]
+        masks, table, _ = mask_table(taps, pitch, size, config.pixels)
         if len(table) > min(config.masks, 255) or max(masks) >= 1 << MASK_BITS:
             return (
                 f"{op.layer.name}: padding needs {max(masks)} masks, {len(table)} entries, for rows of {pitch} pixels; "

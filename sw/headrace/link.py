@@ -33,14 +33,16 @@ from .tables import (
 class Cut:
     """What one LAYER descriptor computes of a layer, of its strip in each lane: `words` words of output pixels.
 
-    They begin at output row `first_row`, which the descriptor takes for row 0 of `rows`, or at word `first_word` of the
-    strip; one of the two is 0.
+    They begin at output row `first_row` and column `first_column`, which the descriptor takes for the first of `rows`
+    and `columns`, or at word `first_word` of the strip.
     """
 
-    first_row: int
-    rows: int
-    first_word: int
     words: int
+    columns: int
+    rows: int
+    first_row: int = 0
+    first_column: int = 0
+    first_word: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +138,13 @@ def cut_tables(part: Part, cut: Cut, streams: int) -> bytes:
     share, step = config.lanes // part.x.strips, part.x.strip_step // config.pixels
     first_words = [cut.first_word + lane // share * step for lane in range(config.lanes)]
     first_rows = [word * config.pixels // lowered.pitch for word in first_words]
-    rows = cut.first_row * lowered.pitch
+    pixel = cut.first_row * lowered.pitch + cut.first_column
     return to_bytes(
         lane_beats(
-            addresses.tolist(), encoded, first_words, first_rows, keep_ranges(part.y, config.lanes, config.pixels)
+            addresses.tolist(), encoded, first_words, keep_ranges(part.y, config.lanes, config.pixels), first_rows
         ),
         code_beats(encoded.codes),
-        tap_beats(lowered, config.x_bytes, rows + cut.first_word * config.pixels, rows),
+        tap_beats(lowered, config.x_bytes, pixel + cut.first_word * config.pixels, pixel),
         mask_beats(lowered),
         symbol_beats(encoded.codes),
         channel_beats(lowered, encoded.order),
@@ -156,9 +158,9 @@ def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
         "opcode": Opcode.LAYER,
         "maximum": lowered.maximum,
         "split": y.split,
-        "flat": not y.split and lowered.pitch == y.pitch == y.width,
+        "flat": not y.split and lowered.pitch == y.pitch == cut.columns,
         "beats": part.table_bytes // BEAT_BYTES,
-        "x_address": y.row_address(cut.first_row),
+        "x_address": y.row_address(cut.first_row) + cut.first_column // (2 if y.split else 1),
         "in_channels": lowered.in_channels,
         "taps": len(lowered.taps),
         "in_plane": lowered.in_plane,
@@ -170,8 +172,8 @@ def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
         "clamp_low": lowered.low,
         "clamp_high": lowered.high,
         "pitch": lowered.pitch,
-        "out_width": y.width,
-        "out_columns": y.width,
+        "out_width": cut.columns,
+        "out_columns": cut.columns,
         "out_height": cut.rows,
         "out_pitch": y.pitch,
         "out_plane": y.plane,

@@ -42,7 +42,7 @@ def conv2d(
     (m, c, kh, kw), (n, channels) = w.shape, x.shape[:2]
     if groups < 1 or channels % groups or m % groups or channels // groups != c:
         raise ValueError(f"conv2d: input {x.shape} and weights {w.shape} do not share channels in {groups} groups")
-    dilations = (dilation, dilation) if isinstance(dilation, int) else dilation
+    dilations = (dilation, dilation) if isinstance(dilation, (int, np.integer)) else dilation
     height, width = _windows("conv2d", x, (kh, kw), stride, padding, dilations)
     kind = _sum_type(x, w)
     x = _pad(x, padding, 0)
@@ -170,7 +170,7 @@ def _largest(values: NDArray[np.integer]) -> int:
 
 
 def _sides(padding: int | Padding) -> Padding:
-    return (padding, padding, padding, padding) if isinstance(padding, int) else padding
+    return (padding, padding, padding, padding) if isinstance(padding, (int, np.integer)) else padding
 
 
 def _windows(

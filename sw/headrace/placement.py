@@ -23,7 +23,7 @@ class Tap:
     shift: int
     """f + shift is the pixel's number in its (phase) plane."""
     end: int
-    """Pixels of that plane that exist, rows times pitch."""
+    """Number of the last pixel of that plane that exists, and 1."""
     column: int
     """What the tap adds to the output's column."""
     columns: int
@@ -138,11 +138,13 @@ class Placement:
         """
         if not self.split:
             shift = i * self.pitch + j
-            return Tap(self.base + self.strip_halo + shift, shift, self.height * self.pitch, j, self.width)
+            end = (self.height - 1) * self.pitch + self.width
+            return Tap(self.base + self.strip_halo + shift, shift, end, j, self.width)
         phase = (i % 2) * self.row_phase + (j % 2) * self.column_phase
         shift = (i // 2) * self.pitch + j // 2
         rows, columns = (self.height - i % 2 + 1) // 2, (self.width - j % 2 + 1) // 2
-        return Tap(self.base + phase + self.strip_halo + shift, shift, rows * self.pitch, j // 2, columns)
+        end = (rows - 1) * self.pitch + columns if rows and columns else 0
+        return Tap(self.base + phase + self.strip_halo + shift, shift, end, j // 2, columns)
 
     def row_address(self, h: int) -> int:
         """`x_address` of a LAYER whose first output row is h; ValueError for an odd row of a split tensor."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import model
-from .geometry import Padding, Pair, Shape, check_stride, check_whole, window_counts
+from .geometry import Padding, Pair, Shape, check_names, check_stride, check_whole, window_counts
 from .isa import MULTIPLIER_BITS, SHIFT_BITS
 
 MAX_POOL_KERNELS = range(2, 12)
@@ -39,7 +39,7 @@ class MaxPool2d:
         stride = self.kernel if self.stride is None else self.stride
         object.__setattr__(self, "stride", check_stride(self.name, stride))
         object.__setattr__(self, "padding", _check_padding(self.name, self.padding, (self.kernel, self.kernel)))
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "inputs", check_names(self.name, self.inputs))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """ValueError unless there is one input, with at least one window."""
@@ -75,7 +75,7 @@ class AveragePool2d:
         object.__setattr__(self, "kernel", check_whole(f"{self.name}: kernel", self.kernel, 2, 1))
         object.__setattr__(self, "stride", check_stride(self.name, self.stride))
         object.__setattr__(self, "padding", _check_padding(self.name, self.padding, self.kernel))
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "inputs", check_names(self.name, self.inputs))
         _check_requant(self.name, self.multiplier, self.shift, self.low, self.high)
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -107,7 +107,7 @@ class GlobalAveragePool:
     stride: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "inputs", check_names(self.name, self.inputs))
         _check_requant(self.name, self.multiplier, self.shift, self.low, self.high)
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -132,7 +132,7 @@ class Concat:
     stride: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "inputs", check_names(self.name, self.inputs))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """ValueError for fewer than two inputs, or different heights or widths."""

@@ -30,16 +30,16 @@ def lane_beats(
     addresses: Sequence[int],
     encoded: EncodedLayer,
     first_words: Sequence[int] = (),
-    first_rows: Sequence[int] = (),
     keep: Sequence[tuple[int, int]] = (),
+    first_rows: Sequence[int] = (),
 ) -> Beats:
     """Where every lane's stream lies (byte offsets from PROGRAM), its rows, what it keeps: (3 * lanes,) uint64.
 
     Args:
         addresses: of each of the G streams.
         first_words: of every lane; by default G lanes that begin at word 0. Lane n has stream n % G.
-        first_rows: of the output plane, where those words begin; by default 0.
         keep: of every lane; by default all lanes keep everything.
+        first_rows: of the output plane, where the first words begin; by default 0.
     """
     groups = len(encoded.streams)
     first_words = first_words or [0] * groups

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import model
-from .geometry import Padding, Pair, Shape, check_stride, check_whole, window_counts
+from .geometry import Padding, Pair, Shape, check_names, check_stride, check_whole, window_counts
 from .isa import MULTIPLIER_BITS, SHIFT_BITS
 
 
@@ -50,7 +50,7 @@ class Weighted:
             self._keep(key, values.astype(np.int64))
         if not -128 <= self.low <= self.high <= 127:
             raise ValueError(f"{self.name}: limits {self.low}, {self.high} are not ordered in -128..127")
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "inputs", check_names(self.name, self.inputs))
 
     def _keep(self, key: str, values: NDArray[np.generic]) -> None:
         values.flags.writeable = False

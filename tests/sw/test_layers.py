@@ -38,7 +38,7 @@ def test_lowered_columns_follow_the_stored_order() -> None:
     values = rng.integers(-128, 128, (3, 4, 5), dtype=np.int8)
     memory = np.concatenate([np.zeros(16, np.int8), np.frombuffer(x.pack(values), np.int8)])
     for layer in (conv2d(rng, "conv", (2, 3, 2, 3), 1.0, False), linear(rng, "fc", (2, 60), 1.0)):
-        low = lower(layer, x, 4, 3)
+        low = lower(layer, x, 4, (3, 3))
         taps, channels = len(low.taps), low.in_channels
         assert low.matrix.shape == (2, taps * channels)
         addresses = np.array([tap.address for tap in low.taps])[:, None] + np.arange(channels) * low.in_plane

@@ -54,9 +54,10 @@ def test_what_lives_at_once_lies_apart(seed: int) -> None:
 def test_strips_compute_what_the_network_means(seed: int) -> None:
     """Any number of strips for every tensor that can have them."""
     rng = np.random.default_rng(seed)
-    network = random_dag(rng, size=int(rng.choice([7, 8, 12, 16, 24, 32])), max_channels=8)
+    side = int(rng.choice([7, 8, 12, 16, 24, 32]))
+    network = random_dag(rng, size=(side, side), max_channels=8)
     lanes, pixels, acc_words = (int(rng.choice(n)) for n in ([4, 6, 8, 16], [2, 4, 8, 16, 32], [64, 128]))
-    config = Config("t", lanes, pixels, (1 << 17) // pixels, acc_words, 28)
+    config = Config("t", lanes, pixels, (1 << 17) // pixels, acc_words, 30)
 
     def strips_at_random(graph: Graph, config: Config) -> list[Placement]:
         groups = group_tensors(graph)
@@ -79,13 +80,15 @@ def test_strips_compute_what_the_network_means(seed: int) -> None:
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
 
-@pytest.mark.parametrize("name", ["demo", "pynq-z2"])
-def test_resnet_goes_in_strips_where_it_must(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "strips"),
+    [("demo", [1, 4, 4, 4, 4, 2, 4, 4, 1, 1, 1]), ("pynq-z2", [1, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1])],
+)
+def test_resnet_goes_in_strips_where_it_must(name: str, strips: list[int]) -> None:
     rng = np.random.default_rng(4)
     network = resnet8(rng)
     image = compile_network(network, CONFIGS[name])
-    assert [info.spatial_strips for info in image.layers][:6] == [1, 4, 4, 4, 4, 4]
-    assert [info.spatial_strips for info in image.layers][-3:] == [1, 1, 1]
+    assert [info.spatial_strips for info in image.layers] == strips
     x = random_input(rng, network, 2)
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
@@ -103,9 +106,24 @@ def test_strips_by_hand() -> None:
     assert layer["words"] == 8 and layer["flat"] == 1 and layer["phases"] == 2 and layer["mask_beats"] == 4
     keep = np.frombuffer(image.blob, "<u8", 24, layer["address"])[16:]
     ranges = [LANE_KEEP.unpack(int(beat)) for beat in keep]
-    if image.layers[1].spatial_strips == 4:
-        assert [one["keep_from"] for one in ranges] == [-2, -2, 6, 6, 14, 14, 22, 22]
+    assert [info.spatial_strips for info in image.layers] == [4, 2]
+    assert [one["keep_from"] for one in ranges] == [-2] * 4 + [14] * 4
+    assert [one["keep_to"] for one in ranges] == [18] * 4 + [34] * 4
     x = random_input(np.random.default_rng(0), network)
+    assert np.array_equal(run_on_model(image, x), network.run(x))
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS)
+def test_signals_of_any_length(seed: int) -> None:
+    """One row, longer than the accumulators: no masks, and cuts between columns."""
+    rng = np.random.default_rng(seed)
+    network = random_dag(rng, size=(1, int(rng.integers(200, 400))), max_channels=3)
+    config = Config("t", int(rng.integers(1, 5)), int(rng.choice([1, 4, 8])), 1 << 14, 32, 30)
+    image = compile_network(network, config, effort=Effort.FAST)
+    assert all(height == 1 for _, height, _ in network.shapes())
+    assert all(d["mask_beats"] == 0 for d in image.program)
+    x = random_input(rng, network, 1)
     assert np.array_equal(run_on_model(image, x), network.run(x))
 
 
@@ -123,6 +141,12 @@ def test_masks_that_never_fit() -> None:
     network = Network("n", (1, 15, 40), 1.0, 1.0, (padded("wide", (1, 1), 5, 2),))
     with pytest.raises(CompileError, match=r"wide: padding needs 4 masks, 12 entries, .* has room for 15 and 4"):
         compile_network(network, Config("t", 2, 16, masks=4))
+
+
+def test_tensors_beyond_any_memory() -> None:
+    network = Network("n", (1, 4000, 4000), 1.0, 1.0, (padded("a", (1, 1), 3, 1),))
+    with pytest.raises(CompileError, match="4000, 4000\\) exceeds every activation memory"):
+        compile_network(network, CONFIGS["demo"])
 
 
 def test_no_strips_help() -> None:
