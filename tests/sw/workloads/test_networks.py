@@ -71,6 +71,7 @@ def test_vww() -> None:
 
 
 def test_vgg19() -> None:
+    pytest.importorskip("sklearn")
     network = vgg19.network(None, 0.05, SMALL_VGG)
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     assert len(weighted) == 17
@@ -102,6 +103,7 @@ def test_the_model_device_runs_dscnn() -> None:
 
 
 def test_the_model_device_runs_a_narrow_vgg19() -> None:
+    pytest.importorskip("sklearn")
     check_device(vgg19.network(None, 0.5, SMALL_VGG))
 
 
@@ -112,6 +114,7 @@ def test_the_model_device_runs_vww() -> None:
 
 @pytest.mark.slow
 def test_vgg19_says_what_does_not_fit() -> None:
+    pytest.importorskip("sklearn")
     with pytest.raises(CompileError, match=r"conv\d_\d: .* bytes of activation memory, config pynq-z2 has 16384"):
         compile_network(vgg19.network(None, 0.05), CONFIG)
 
