@@ -23,7 +23,8 @@ class Codes(wiring.Component):
 
     `start` (a pulse) selects code `first_table` of the tables in half `bank`, `switch` selects `table`. Either takes
     `isa.CODE_BEATS + 1` cycles, in which `busy` is high from the next one on. A code that the layer does not have is one
-    without codewords. `base` answers `length` (1..12) in the same cycle: it is added to a codeword of that length.
+    without codewords. `base` answers `length` (1..12) in the same cycle: it is added to a codeword of that length. A reset
+    loses no code, not even one whose beats are arriving.
     """
 
     def __init__(self, config: Config) -> None:
@@ -56,7 +57,9 @@ class Codes(wiring.Component):
             shape=entry, depth=2 << (self._table_bits + place_bits), init=[], attrs={"ram_style": "block"}
         )
         write, read = memory.write_port(), memory.read_port()
-        written_place, written_table = Signal(place_bits), Signal(self._table_bits)
+        # Kept through a reset: that follows a layer, and the next one's codes may be arriving just then.
+        written_place = Signal(place_bits, reset_less=True)
+        written_table = Signal(self._table_bits, reset_less=True)
         writes = self.i.valid & (self.i.table == Table.CODE)
         first = self.i.index == 0
         m.d.comb += [

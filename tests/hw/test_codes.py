@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from amaranth import ResetInserter, Signal
 
 from headrace.code import Code
 from headrace.config import Config
@@ -110,3 +111,30 @@ def test_tables_of_the_next_layer_come_while_a_code_is_in_use() -> None:
         assert seen(ctx, dut) == limits(2, 4)
 
     simulate(dut, bench)
+
+
+def test_a_reset_between_layers_does_not_disturb_codes_that_arrive() -> None:
+    """At every beat of the coming layer's two codes in turn."""
+    dut, reset = Codes(Config("codes", lanes=1, pixels=1)), Signal()
+    beats = code_beats(CODES[2:4])
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.code_tables, 2)
+        for when in range(len(beats)):
+            await write_table(ctx, dut.i, Table.CODE, code_beats(CODES[:2]))
+            ctx.set(dut.i.table, Table.CODE)
+            for index, beat in enumerate(beats):
+                ctx.set(dut.i.index, index)
+                ctx.set(dut.i.data, beat)
+                ctx.set(dut.i.valid, 1)
+                ctx.set(reset, index == when)
+                await ctx.tick()
+            ctx.set(dut.i.valid, 0)
+            ctx.set(reset, 0)
+            for number in (0, 1):
+                ctx.set(dut.first_table, number)
+                await start(ctx, dut)
+                await settle(ctx, dut)
+                assert seen(ctx, dut) == limits(number + 2, 4)
+
+    simulate(ResetInserter(reset)(dut), bench)
