@@ -79,12 +79,13 @@ class WriteAligner(wiring.Component):
 
 
 class ActivationMemory(wiring.Component):
-    """One lane's activations: two banks, of even and of odd words, so that P bytes that straddle two words come at once.
+    """One lane's activations: two banks, of even and of odd words, so that P bytes that straddle two words come at
+    once.
 
     `pixels` are the bytes from `address` on, `delay` cycles after it, cycles that pass only while `advance` is high.
-    Addresses wrap. Loads are written with `load_enable`. Of other writes the lane keeps those whose word of the plane lies
-    in `keep_from` to `keep_to` - 1, `keep_from` (even) words below where they are addressed to. A write is done two
-    cycles after it came.
+    Addresses wrap. Loads are written with `load_enable`. Of other writes the lane keeps those whose word of the plane
+    lies in `keep_from` to `keep_to` - 1, `keep_from` (even) words below where they are addressed to. A write is done
+    two cycles after it came.
     """
 
     delay = 3

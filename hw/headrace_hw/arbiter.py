@@ -12,7 +12,8 @@ from .shapes import sums_layout
 
 
 class RowArbiter(wiring.Component):
-    """Passes whole rows of words, all their passes, round robin. One word per cycle, also from one row to the next of another lane."""
+    """Passes whole rows of words, all their passes, round robin. One word per cycle, also from one row to the next of
+    another lane."""
 
     def __init__(self, config: Config) -> None:
         self._lanes = config.lanes

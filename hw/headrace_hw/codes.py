@@ -22,9 +22,9 @@ class Codes(wiring.Component):
     """Keeps the code tables of two layers in block RAM, and the present code in registers and distributed memory.
 
     `start` (a pulse) selects code `first_table` of the tables in half `bank`, `switch` selects `table`. Either takes
-    `isa.CODE_BEATS + 1` cycles, in which `busy` is high from the next one on. A code that the layer does not have is one
-    without codewords. `base` answers `length` (1..12) in the same cycle: it is added to a codeword of that length. A reset
-    loses no code, not even one whose beats are arriving.
+    `isa.CODE_BEATS + 1` cycles, in which `busy` is high from the next one on. A code that the layer does not have is
+    one without codewords. `base` answers `length` (1..12) in the same cycle: it is added to a codeword of that
+    length.
     """
 
     def __init__(self, config: Config) -> None:
@@ -57,7 +57,7 @@ class Codes(wiring.Component):
             shape=entry, depth=2 << (self._table_bits + place_bits), init=[], attrs={"ram_style": "block"}
         )
         write, read = memory.write_port(), memory.read_port()
-        # Kept through a reset: that follows a layer, and the next one's codes may be arriving just then.
+        # The coming layer's tables may be on their way when a lane's state is reset at the end of the present one.
         written_place = Signal(place_bits, reset_less=True)
         written_table = Signal(self._table_bits, reset_less=True)
         writes = self.i.valid & (self.i.table == Table.CODE)

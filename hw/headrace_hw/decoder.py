@@ -60,9 +60,9 @@ class Decoder(wiring.Component):
             codes.first_table.eq(self.first_table),
         ]
 
-        # Beats to pieces, first byte in the high half of a piece; behind the end, pieces of zeros. The last of three places
-        # is filled in the cycle after it was emptied, so that the loop's demand reaches no further: 8 bits a cycle in the
-        # long run, more than a lane's share of the memory.
+        # Beats to pieces, first byte in the high half of a piece; behind the end, pieces of zeros. The last of three
+        # places is filled in the cycle after it was emptied, so that the loop's demand reaches no further: 8 bits a
+        # cycle in the long run, more than a lane's share of the memory.
         piece_layout = data.StructLayout({"bits": PIECE, "virtual": 1})
         beat = Signal(64)
         pieces_left = Signal(range(5))
@@ -107,8 +107,8 @@ class Decoder(wiring.Component):
             move.eq(self.enable & present_held & following_held & (~primed | (~switch & ~codes.busy & advance))),
             consume.eq(move & primed),
         ]
-        # What the head and the offset become after a shift by any length; `beyond`, a thermometer, chooses. At first the
-        # whole head is shifted, and of a literal half of it: known early, so these join late.
+        # What the head and the offset become after a shift by any length; `beyond`, a thermometer, chooses. At first
+        # the whole head is shifted, and of a literal half of it: known early, so these join late.
         after = []
         for n in range(longest):
             candidate = Signal(longest + 5, name=f"after_{n + 1}")
@@ -128,8 +128,8 @@ class Decoder(wiring.Component):
         m.d.comb += used_up.eq(move & chosen[-1])
         with m.If(move):
             m.d.sync += [Cat(head, offset).eq(chosen[:-1]), primed.eq(1)]
-        # A cycle later: how long it was, and how many made-up bits have come into the head so far. Those that exceed the
-        # head's length have been consumed.
+        # A cycle later: how long it was, and how many made-up bits have come into the head so far. Those that exceed
+        # the head's length have been consumed.
         moved, was_longer, was_fixed = Signal(), Signal(longest - 1), Signal(range(longest + 1))
         all_made_up, some_made_up = Signal(), Signal()
         m.d.sync += moved.eq(move)

@@ -11,7 +11,8 @@ from headrace.isa import Opcode
 
 
 def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal:
-    """1 where the opcode exists, its fields lie within the configuration's limits and the address is a multiple of 8."""
+    """1 where the opcode exists, its fields lie within the configuration's limits and the address is a multiple of
+    8."""
     beats = (
         isa.LANE_TABLES * config.lanes
         + isa.CODE_BEATS * descriptor.code_tables
@@ -30,7 +31,7 @@ def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal
             lanes = (descriptor.lane_from < descriptor.lane_to) & (descriptor.lane_to <= config.lanes)
             m.d.comb += fits.eq(moves & lanes)
         with m.Case(Opcode.STORE):
-            m.d.comb += fits.eq(moves)
+            m.d.comb += fits.eq(moves & (descriptor.lane_from == 0))
         with m.Case(Opcode.LAYER):
             m.d.comb += fits.eq(
                 (descriptor.in_channels != 0)

@@ -12,7 +12,7 @@ from .reader import ReadBeat, ReadRequest
 LUT_FIFO_BEATS = 64
 """FIFOs up to this depth are of LUTs, deeper ones of block RAM (one more cycle of latency)."""
 STREAM_BEATS_BITS = 24
-"""A lane's stream is shorter than 2**24 beats."""
+"""A lane's stream is shorter than 2**24 beats; of a longer one, the beats beyond do not arrive."""
 
 
 class LaneStream(data.StructLayout):
@@ -35,8 +35,8 @@ class LaneFetcher(wiring.Component):
     its beats are now given to the lanes, and not before; it must come after `request` and when all lanes have ended.
 
     `ended[n]`: lane n has taken every beat of its stream of the present layer. `requested`: no beat is left to request.
-    `clear` forgets all streams and beats and withdraws a pending request; beats under way would go astray, so the reader
-    must be idle. Beats with `error` count like others; who sees it on the reader's output decides what to do.
+    `clear` forgets all streams and beats and withdraws a pending request; beats under way would go astray, so the
+    reader must be idle. Beats with `error` count like others; who sees it on the reader's output decides what to do.
     """
 
     def __init__(self, lanes: int, fifo_beats: int, burst_beats: int) -> None:
@@ -93,7 +93,7 @@ class LaneFetcher(wiring.Component):
             ]
             m.d.sync += credit.eq(credit + taken - Mux(issue & (index == n), beats, 0))
             with m.If(set_stream.valid & (set_stream.p.lane == n)):
-                m.d.sync += [following.eq(set_stream.p.beats), coming[n].eq(set_stream.p.beats.any())]
+                m.d.sync += [following.eq(set_stream.p.beats), coming[n].eq(set_stream.p.beats[:STREAM_BEATS_BITS].any())]
             with m.If(self.switch):
                 m.d.sync += [left.eq(following), self.ended[n].eq(following == 0)]
             with m.Elif(taken):

@@ -16,8 +16,8 @@ class Masks(wiring.Component):
     """Pixel p of a word at flat index `position` counts where 0 <= position + p < end and its mask row says so.
 
     `row` is the first entry of the mask row in the table, or 0 with `every_column`; `phase` is added to it. `mask`
-    answers `delay` cycles later, cycles that pass only while `advance` is high. The table has two halves: `bank` is read,
-    the other one may be written meanwhile.
+    answers `delay` cycles later, cycles that pass only while `advance` is high. The table has two halves: `bank` is
+    read, the other one may be written meanwhile.
     """
 
     delay = 3

@@ -16,12 +16,13 @@ Product = data.StructLayout({"value": signed(PRODUCT_BITS), "carry": 1})
 class SharedMultiplier(wiring.Component):
     """`weight` times each of one or two pixels; a pixel whose mask bit is 0 counts as `outside` (0 or -128).
 
-    With the lower pixel b made positive, (a << 17) + b + 128 fits the 25 bits of a DSP48E1's factor whatever a and b are. Times
-    w that is (a * w << 17) + b * w + 128 * w; the adder behind the multiplier takes the last term off again (`offset` is
-    -128 * w). What the 17 bits of b * w borrow from the upper product is their sign, given back as that product's carry.
+    With the lower pixel b made positive, (a << 17) + b + 128 fits the 25 bits of a DSP48E1's factor whatever a and b
+    are. Times w that is (a * w << 17) + b * w + 128 * w; the adder behind the multiplier takes the last term off
+    again (`offset` is -128 * w). What the 17 bits of b * w borrow from the upper product is their sign, given back as
+    that product's carry.
 
-    Latency: `delay` cycles from pixels and weight; the offset follows two cycles later. Cycles pass only while `advance` is
-    high.
+    Latency: `delay` cycles from pixels and weight; the offset follows two cycles later. Cycles pass only while
+    `advance` is high.
 
     Source: Fu et al., "Deep Learning with INT8 Optimization on Xilinx Devices", Xilinx WP486, 2016.
     """

@@ -18,8 +18,8 @@ Beat = data.StructLayout({"valid": 1, "data": 64, "error": 1, "of_block": 1, "la
 
 
 class ReadSide(wiring.Component):
-    """Port p serves lanes p, p + ports, ...; port 0 serves blocks too, before lane bursts. Every beat that arrives passes
-    by `beat` for one cycle.
+    """Port p serves lanes p, p + ports, ...; port 0 serves blocks too, before lane bursts. Every beat that arrives
+    passes by `beat` for one cycle.
 
     Beats of a block wait for `block_ready`; those of lanes have their place reserved. `request`, `requested`, `switch`
     and `ended`: see LaneFetcher. `clear` forgets blocks and streams that have not been requested, and requests nothing

@@ -27,11 +27,11 @@ DESCRIPTOR_BEATS = isa.DESCRIPTOR_BYTES // isa.BEAT_BYTES
 class Sequencer(wiring.Component):
     """Fetches descriptors and runs them; see `isa.Opcode`.
 
-    The front fetches descriptors, into `coming`, and the tables of layers, into half `coming_bank` of the table memories,
-    which it then gives to the back: the back runs layers, of `descriptor` and half `bank`. So the front is one layer
-    ahead; streams of the coming layer are requested too (`stream_request`) once those of the present layer are. LOAD,
-    STORE and END are the front's own and wait for the back. A layer begins at most LAYER_GAP cycles after the one before,
-    if its tables have arrived by then.
+    The front fetches descriptors, into `coming`, and the tables of layers, into half `coming_bank` of the table
+    memories, which it then gives to the back: the back runs layers, of `descriptor` and half `bank`. So the front is
+    one layer ahead; streams of the coming layer are requested too (`stream_request`) once those of the present layer
+    are. LOAD, STORE and END are the front's own and wait for the back. A layer begins at most LAYER_GAP cycles after
+    the one before, if its tables have arrived by then.
 
     The first error ends the program: `fail` pulses with `error`, then the sequencer stays busy, holding `clear` and
     `forget`, until the AXI masters and all that writes activations are idle, and can be started anew. `clear` also
@@ -303,9 +303,9 @@ class Sequencer(wiring.Component):
         m.d.comb += of_coming.eq(self._back_idle | self._front_fault)
         with m.If(self._working):
             with m.If((self.watchdog != 0) & (self._spent >= self.watchdog)):
-                m.d.comb += self._fault.eq(ErrorCode.WATCHDOG)
+                m.d.comb += [self._fault.eq(ErrorCode.WATCHDOG), self._front_fault.eq(0)]
             with m.If(self.abort):
-                m.d.comb += self._fault.eq(ErrorCode.ABORTED)
+                m.d.comb += [self._fault.eq(ErrorCode.ABORTED), self._front_fault.eq(0)]
             for n in reversed(range(self._config.lanes)):
                 with m.If(self.lane_error[n]):
                     m.d.comb += [

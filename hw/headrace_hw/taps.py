@@ -31,8 +31,8 @@ class Taps(wiring.Component):
     symbol behind it, to know whether it is its row's last; an end of row therefore costs no operation, unless
     its row is empty: then the row is one operation of weight 0. Latency: 3 cycles.
 
-    The tap table has two halves: `bank` is read, the other one may be written meanwhile. Fields `mask` and `reserved` of a
-    tap hold 1 + the first entry of its mask row, or 0 (see Lanes).
+    The tap table has two halves: `bank` is read, the other one may be written meanwhile. Fields `mask` and `reserved`
+    of a tap hold 1 + the first entry of its mask row, or 0 (see Lanes).
 
     `start` (a pulse, after the tables are loaded) begins `rows` rows; `done` is high when all have been read. `error`
     is high, with `error_code`, from a symbol that cannot be: nothing more comes then, until reset.

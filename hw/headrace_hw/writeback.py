@@ -38,10 +38,10 @@ class OutputGeometry(wiring.Signature):
 class WriteBack(wiring.Component):
     """Takes a lane's words of one channel after the other and writes them.
 
-    `flat`: a word per cycle, just as it comes. Else a *fragment* (the part of one word that lies in one row of the plane)
-    per cycle; a split tensor takes two cycles per fragment, one for each column parity. Pixels beyond the plane are
-    dropped. Where a lane's words begin in the plane is in its LANE_ROWS: of the tables in half `bank`, while the other
-    half may be written. Latency: 6 cycles to the masked write.
+    `flat`: a word per cycle, just as it comes. Else a *fragment* (the part of one word that lies in one row of the
+    plane) per cycle; a split tensor takes two cycles per fragment, one for each column parity. Pixels beyond the
+    plane are dropped. Where a lane's words begin in the plane is in its LANE_ROWS: of the tables in half `bank`,
+    while the other half may be written. Latency: 6 cycles to the masked write.
     """
 
     def __init__(self, config: Config) -> None:

@@ -98,7 +98,7 @@ DESCRIPTOR = Record(
         Field("column_phase", 16, "split: bytes from the plane of even columns to that of odd columns"),
         Field("mask_beats", 8, "entries of the mask table"),
         Field("phases", 8, "entries of a mask row: words after which columns recur; at least 1"),
-        Field("lane_from", 8, "LOAD: first lane written. STORE: the lane that is read"),
+        Field("lane_from", 8, "LOAD: first lane written. STORE: 0, the lane that is read"),
         Field("lane_to", 8, "LOAD: lane after the last one written"),
         Field("reserved2", 32),
         Field("signature", 64, "XOR of all beats of the layer's tables and streams"),

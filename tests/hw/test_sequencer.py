@@ -89,6 +89,7 @@ INVALID = {
     "store: x_address": store(x_address=1),
     "store: nothing": store(beats=0),
     "store: over the end": store(x_address=CONFIG.x_bytes - 8, beats=2),
+    "store: of another lane": store(lane_from=1),
     "layer: address": layer(address=0x204),
     "layer: no channels in": layer(in_channels=0),
     "layer: no taps": layer(taps=0),

@@ -81,7 +81,8 @@ def check(
     back_pressure: str = "none",
     strips: tuple[int, ...] = (0,),
 ) -> tuple[int, int]:
-    """Write channels of random pixels back; cycles and words. Lane n's words begin at row `strips[n]`, of whole words."""
+    """Write channels of random pixels back; cycles and words. Lane n's words begin at row `strips[n]`, of whole
+    words."""
     made, dut = config(width), WriteBack(config(width))
     words = -(-geometry.pitch * geometry.out_height // width) + spare_words
     rng = np.random.default_rng([width, geometry.pitch, geometry.out_height, geometry.out_columns])

@@ -68,7 +68,7 @@ class Machine:
             address = (data + fields["address"]) & ADDRESS_MASK
             if not self.memory.holds(address, nbytes):
                 raise Fault(ErrorCode.AXI_WRITE)
-            self.memory.view(address, nbytes)[...] = self.x[fields["lane_from"], x_address : x_address + nbytes]
+            self.memory.view(address, nbytes)[...] = self.x[0, x_address : x_address + nbytes]
         else:
             self._layer(fields, self._reader.read(fields, program))
 
@@ -117,7 +117,7 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
         if opcode == Opcode.LOAD:
             good = good and fields["lane_from"] < fields["lane_to"] <= config.lanes
         else:
-            good = good and fields["lane_from"] < config.lanes
+            good = good and fields["lane_from"] == 0
     elif opcode == Opcode.LAYER:
         good = (
             0 < fields["taps"] <= config.taps
