@@ -6,9 +6,11 @@ Case n of seed s and a configuration is always the same: network, weights, image
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +21,8 @@ from graphs import random_graph
 from headrace.artifact import Artifact
 from headrace.compile import compile_network
 from headrace.config import Config
+from headrace.device import Device
+from headrace.device.model import ModelDevice
 from headrace.errors import CompileError, DeviceError
 from headrace.geometry import Padding, extent
 from headrace.image import Image
@@ -28,7 +32,7 @@ from headrace_sim.build import build, cached_verilog
 from headrace_sim.device import SimDevice
 from networks import random_input, scales, sparse
 
-_SMALL = {"acc_words": 32, "masks": 32, "taps": 64, "channels": 64, "symbols": 256}
+_SMALL: dict[str, int] = {"acc_words": 32, "masks": 32, "taps": 64, "channels": 64, "symbols": 256}
 CONFIGS = {
     config.name: config
     for config in (
@@ -56,7 +60,7 @@ class Case:
     kind: str
     network: Network
     images: NDArray[np.int8]
-    memory: dict[str, float]
+    memory: dict[str, Any]
 
 
 @dataclass
@@ -72,7 +76,7 @@ class Tally:
     """Layers in more than one pass."""
 
 
-class Mismatch(AssertionError):
+class MismatchError(AssertionError):
     """The RTL's integers are not the network's."""
 
 
@@ -86,7 +90,7 @@ def case(config: Config, seed: int, number: int, network: bool = False) -> Case:
         kind = KINDS[number % len(KINDS)]
         made = _single(rng, kind, config)
     images = _images(rng, made)
-    memory: dict[str, float] = {}
+    memory: dict[str, Any] = {}
     if rng.integers(2):
         memory = {
             "stall": float(rng.choice([0.1, 0.5, 0.8])),
@@ -94,6 +98,14 @@ def case(config: Config, seed: int, number: int, network: bool = False) -> Case:
             "seed": int(rng.integers(1 << 30)),
         }
     return Case(kind, made, images, memory)
+
+
+def cases(config: Config, seed: int, layers: int, networks: int) -> Iterator[Case]:
+    """That many single layers, then networks, from case 0 on."""
+    for number in range(layers):
+        yield case(config, seed, number)
+    for number in range(networks):
+        yield case(config, seed, number, network=True)
 
 
 def _images(rng: np.random.Generator, network: Network) -> NDArray[np.int8]:
@@ -216,17 +228,19 @@ def _single(rng: np.random.Generator, kind: str, config: Config) -> Network:
     return _Single(rng, kind, config).build()
 
 
-def run_on_rtl(image: Image, one: Case, config: Config, library: Path) -> NDArray[np.int8]:
-    """The outputs of the RTL; DeviceError where it stops."""
-    with (
-        SimDevice(config, library=library, max_cycles=3_000_000, memory_bytes=1 << 22, **one.memory) as device,
-        Session(device, Artifact(image)) as session,
-    ):
+def run(image: Image, one: Case, config: Config, library: Path | None) -> NDArray[np.int8]:
+    """The outputs of the RTL in `library`, or of the model; DeviceError where it stops."""
+    with ExitStack() as stack:
+        device: Device = ModelDevice(config)
+        if library is not None:
+            device = SimDevice(config, library=library, max_cycles=3_000_000, memory_bytes=1 << 22, **one.memory)
+        stack.callback(device.close)
+        session = stack.enter_context(Session(device, Artifact(image)))
         return session.run(one.images).outputs
 
 
-def check(one: Case, config: Config, library: Path, tally: Tally) -> None:
-    """Mismatch where the RTL's integers differ or it stops; `tally` counts the case."""
+def check(one: Case, config: Config, library: Path | None, tally: Tally) -> None:
+    """MismatchError where the integers of the RTL, or of the model without a library, differ or it stops; `tally` counts."""
     try:
         image = compile_network(one.network, config)
     except CompileError:
@@ -234,12 +248,14 @@ def check(one: Case, config: Config, library: Path, tally: Tally) -> None:
         return
     expected = one.network.run(one.images)
     try:
-        outputs = run_on_rtl(image, one, config, library)
+        outputs = run(image, one, config, library)
     except DeviceError as error:
-        raise Mismatch(f"{describe(one)}: {error}") from error
+        raise MismatchError(f"{describe(one)}: {error}") from error
     if not np.array_equal(outputs, expected):
         wrong = np.argwhere(outputs != expected)
-        raise Mismatch(f"{describe(one)}: {len(wrong)} of {expected.size} differ, the first at {wrong[0].tolist()}")
+        raise MismatchError(
+            f"{describe(one)}: {len(wrong)} of {expected.size} differ, the first at {wrong[0].tolist()}"
+        )
     tally.equal += 1
     tally.kinds[one.kind] += 1
     tally.over_lanes += sum(layer.spatial_strips > 1 for layer in image.layers)
