@@ -240,7 +240,7 @@ def run(image: Image, one: Case, config: Config, library: Path | None) -> NDArra
 
 
 def check(one: Case, config: Config, library: Path | None, tally: Tally) -> None:
-    """MismatchError where the integers of the RTL, or of the model without a library, differ or it stops; `tally` counts."""
+    """MismatchError where the RTL, or without a library the model, gives other integers or stops; `tally` counts."""
     try:
         image = compile_network(one.network, config)
     except CompileError:
