@@ -1,7 +1,6 @@
 """VGG19 for CIFAR-10: 16 convolutions 3 x 3 in five groups, each followed by a 2 x 2 maximum, and a matrix product.
 
-No trained weights of it are published in a form that this reads, so weights are random. Pruned ones are few, and the
-rest are shared among 32 values, zero included.
+Weights are random, the same each time; those that are kept are shared among 32 values, zero included.
 """
 
 from __future__ import annotations
