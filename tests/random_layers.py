@@ -138,7 +138,7 @@ class _Single:
         height = 1 if self.kind == "signal" else int(rng.integers(1, 18))
         return int(rng.integers(1, 9)), height, int(rng.integers(1, 41 if height == 1 else 18))
 
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, Any]:
         return {"low": self.one_of(0, -128, -100), "high": self.one_of(127, 127, 90)}
 
     def window(self, most: int, dilated: bool) -> tuple[list[int], Padding, tuple[int, int]]:
@@ -170,7 +170,13 @@ class _Single:
         density, levels = float(rng.choice([0.0, 0.05, 0.3, 1.0])), self.one_of(0, 2, 16)
         weights = sparse(rng, (rows, channels // groups, *kernel), density, levels)
         added = rng.integers(-128, 128, rows).astype(np.int8) if skip else None
-        window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "skip": added}
+        window: dict[str, Any] = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+            "skip": added,
+        }
         inputs = (x or "input", skip) if skip else (x,) if x else ()
         self.add(Conv2d(name, weights, **scales(rng, weights), **self.limits(), **window, inputs=inputs))
 
@@ -184,9 +190,9 @@ class _Single:
         kernel, padding, _ = self.window(4, dilated=False)
         stride = self.one_of(1, 2)
         if not maximum:
-            average = (1 << 15) // (kernel[0] * kernel[1]), self.one_of(14, 15)
-            window = {"stride": stride, "padding": padding}
-            self.add(AveragePool2d("average", (kernel[0], kernel[1]), *average, **window, **self.limits()))
+            window: dict[str, Any] = {"stride": stride, "padding": padding}
+            window |= {"multiplier": (1 << 15) // (kernel[0] * kernel[1]), "shift": self.one_of(14, 15)}
+            self.add(AveragePool2d("average", (kernel[0], kernel[1]), **window, **self.limits()))
             return
         k = max(2, *kernel)
         top, left, bottom, right = (min(value, k - 1) for value in padding)
@@ -240,7 +246,7 @@ def run(image: Image, one: Case, config: Config, library: Path | None) -> NDArra
 
 
 def check(one: Case, config: Config, library: Path | None, tally: Tally) -> None:
-    """MismatchError where the integers of the RTL, or of the model without a library, differ or it stops; `tally` counts."""
+    """MismatchError where the RTL, or without a library the model, gives other integers or stops; `tally` counts."""
     try:
         image = compile_network(one.network, config)
     except CompileError:

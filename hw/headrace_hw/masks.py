@@ -56,7 +56,7 @@ class Masks(wiring.Component):
         ]
 
         # How far the word begins before the plane, and how much of the plane is left, each in whole words and pixels.
-        position, left = Signal(signed(INDEX_BITS)), Signal(signed(INDEX_BITS + 1))
+        position, left = Signal(signed(INDEX_BITS)), Signal(signed(INDEX_BITS + 2))
         every_column, columns = Signal(), Signal(pixels)
         starts_inside, starts_word_before, ends_beyond, ends_within = Signal(), Signal(), Signal(), Signal()
         skipped, kept = Signal(max(low, 1)), Signal(max(low, 1))
