@@ -93,8 +93,10 @@ class LaneFetcher(wiring.Component):
             ]
             m.d.sync += credit.eq(credit + taken - Mux(issue & (index == n), beats, 0))
             with m.If(set_stream.valid & (set_stream.p.lane == n)):
-                given = set_stream.p.beats[:STREAM_BEATS_BITS]
-                m.d.sync += [following.eq(given), coming[n].eq(given.any())]
+                m.d.sync += [
+                    following.eq(set_stream.p.beats),
+                    coming[n].eq(set_stream.p.beats[:STREAM_BEATS_BITS].any()),
+                ]
             with m.If(self.switch):
                 m.d.sync += [left.eq(following), self.ended[n].eq(following == 0)]
             with m.Elif(taken):
