@@ -16,10 +16,21 @@ from headrace.device.report import Report
 from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, ErrorCode, Opcode
 from headrace.layers import Lowered
 from headrace.network import MaxPool2d, Network
+from headrace.placement import Tap
 from headrace.registers import REGISTERS, offset
 from headrace.schedule import fresh_plan
 from headrace.stream import Plan, encode_layer
-from headrace.tables import channel_beats, code_beats, lane_beats, symbol_beats, tap_beats, to_bytes, xor
+from headrace.tables import (
+    KEEP_ALL,
+    channel_beats,
+    code_beats,
+    lane_beats,
+    mask_beats,
+    symbol_beats,
+    tap_beats,
+    to_bytes,
+    xor,
+)
 from networks import conv2d, linear
 
 BASE = 0x2000_0000
@@ -71,10 +82,13 @@ def run_program(
 
 @dataclass
 class LayerProgram:
-    """LOAD the whole activation memory, one layer, STORE it all.
+    """LOAD every lane's activation memory, one layer, STORE them all.
 
     `weights` (M, taps * in_channels) int8; `fields` override the descriptor's, before (`signature` excepted) anything
     is checked. Bias 0, multiplier 1, shift 1 unless given: y = (acc + 1) >> 1.
+
+    `reach` are the taps' (mask, shift, end), by default such that everything counts; `mask_table` are the entries of
+    all masks. `first_words` and `keep` are the lanes', by default 0 and everything.
     """
 
     config: Config
@@ -85,6 +99,10 @@ class LayerProgram:
     multiplier: int = 1
     shift: int = 1
     fields: dict[str, int] = field(default_factory=dict)
+    reach: tuple[tuple[int, int, int], ...] = ()
+    mask_table: tuple[int, ...] = ()
+    first_words: tuple[int, ...] = ()
+    keep: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         rows, positions = self.weights.shape
@@ -93,19 +111,27 @@ class LayerProgram:
         self.encoded = encode_layer(self.weights, plan, self.config.symbols)
         one = np.ones(rows, np.int64)
         constants = (self.bias * one, self.multiplier * one, self.shift * one)
-        lowered = Lowered(self.weights, positions // len(self.taps), 1, self.taps, 1, *constants)
+        self.reach = self.reach or ((0, 0, (1 << 16) - 1),) * len(self.taps)
+        self.first_words = self.first_words or (0,) * self.config.lanes
+        self.keep = self.keep or (KEEP_ALL,) * self.config.lanes
+        taps = tuple(Tap(at, shift, end, 0, 0) for at, (_, shift, end) in zip(self.taps, self.reach, strict=True))
+        masks = tuple(mask for mask, _, _ in self.reach)
+        phases = self.fields.get("phases", 1)
+        channels = positions // len(self.taps)
+        lowered = Lowered(self.weights, channels, 1, taps, masks, self.mask_table, phases, 1, *constants)
         streams = self.encoded.streams
-        start = 4 * DESCRIPTOR_BYTES
+        start = (2 + 2 * self.config.lanes) * DESCRIPTOR_BYTES
         sizes = [len(stream) for stream in streams]
         tables = [
             code_beats(self.encoded.codes),
-            tap_beats(self.taps),
+            tap_beats(lowered, 1 << 20),
+            mask_beats(lowered),
             symbol_beats(self.encoded.codes),
             channel_beats(lowered, self.encoded.order),
         ]
-        beats = 2 * self.config.lanes + sum(len(table) for table in tables)
+        beats = 3 * self.config.lanes + sum(len(table) for table in tables)
         addresses = [start + 8 * beats + sum(sizes[:lane]) for lane in range(len(streams))]
-        self.tables = to_bytes(lane_beats(addresses, self.encoded), *tables)
+        self.tables = to_bytes(lane_beats(addresses, self.encoded, self.first_words, self.keep), *tables)
         self.streams = b"".join(streams)
         self.descriptor = {
             "opcode": Opcode.LAYER,
@@ -127,52 +153,105 @@ class LayerProgram:
             "out_height": 1,
             "out_plane": words * self.config.pixels,
             "slot_shift": (words - 1).bit_length(),
+            "mask_beats": len(self.mask_table),
+            "phases": phases,
             **self.fields,
         }
 
+    def run_lanes(self, device: ModelDevice, x: NDArray[np.int8], **changes: int) -> NDArray[np.int8]:
+        """All lanes' memories (lanes, x_bytes) after the layer, x the same before; `changes` to the descriptor."""
+        moves = [
+            {"beats": x.shape[1] // 8, "address": lane * x.shape[1], "lane_from": lane, "lane_to": lane + 1}
+            for lane in range(len(x))
+        ]
+        return self._run(device, x, moves, moves, changes)
+
     def run(self, device: ModelDevice, x: NDArray[np.int8], **changes: int) -> NDArray[np.int8]:
-        """The activation memory after the layer, x (at most x_bytes) before it; `changes` to the descriptor."""
-        beats = self.config.x_bytes // 8
-        data = np.zeros(self.config.x_bytes, np.int8)
-        data[: x.size] = x
+        """Lane 0's memory after the layer, x (at most x_bytes) in every lane's before it; `changes` to the descriptor.
+        The layer is descriptor 1.
+        """
+        move = {"beats": self.config.x_bytes // 8, "lane_to": self.config.lanes}
+        return self._run(device, self._filled(x)[:1], [move], [move], changes)[0]
+
+    def _run(
+        self,
+        device: ModelDevice,
+        x: NDArray[np.int8],
+        loads: list[dict[str, int]],
+        stores: list[dict[str, int]],
+        changes: dict[str, int],
+    ) -> NDArray[np.int8]:
         signature = xor(self.tables, self.streams)
         program = [
-            {"opcode": Opcode.LOAD, "beats": beats},
+            *({"opcode": Opcode.LOAD, **load} for load in loads),
             {"signature": signature, **self.descriptor, **changes},
-            {"opcode": Opcode.STORE, "beats": beats},
-            {"opcode": Opcode.END},
+            *({"opcode": Opcode.STORE, **store} for store in stores),
         ]
-        return run_program(device, program, self.tables + self.streams, data.view(np.uint8)).view(np.int8)
+        program += [{"opcode": Opcode.END}] * (2 + 2 * self.config.lanes - len(program))
+        data = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+        return run_program(device, program, self.tables + self.streams, data).view(np.int8).reshape(x.shape)
+
+    def _filled(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
+        memory = np.zeros((self.config.lanes, self.config.x_bytes), np.int8)
+        memory[:, : x.size] = x
+        return memory
 
     def meaning(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
-        """What docs/hardware.md says of that, one activation at a time."""
-        d, size = self.descriptor, self.config.x_bytes
-        before = np.zeros(size, np.int8)
-        before[: x.size] = x
-        after = before.copy()
-        half = 1 << (self.config.acc_bits - 1)
-        for channel, row in enumerate(self.encoded.order):
-            for pixel in range(d["words"] * self.config.pixels):
-                products = []
-                for position, weight in enumerate(self.weights[row].tolist()):
-                    if weight:
-                        tap, column = divmod(position, d["in_channels"])
-                        products.append(weight * int(before[(self.taps[tap] + column * d["in_plane"] + pixel) % size]))
+        """What docs/hardware.md says of `run`, one activation at a time."""
+        return self.meaning_lanes(self._filled(x))[0]
+
+    def meaning_lanes(self, before: NDArray[np.int8]) -> NDArray[np.int8]:
+        """What docs/hardware.md says of `run_lanes`."""
+        d, after = self.descriptor, before.copy()
+        half, p = 1 << (self.config.acc_bits - 1), self.config.pixels
+        lane_of = np.repeat(np.arange(self.config.lanes), self.encoded.lane_rows)
+        for channel, (row, lane) in enumerate(zip(self.encoded.order, lane_of, strict=True)):
+            for pixel in range(d["words"] * p):
+                products = [
+                    int(weight) * self._read(before[lane], lane, position, pixel)
+                    for position, weight in enumerate(self.weights[row])
+                    if weight
+                ]
                 acc = max(products, default=0) if d.get("maximum") else sum(products)
                 acc = (acc + half) % (2 * half) - half
                 y = ((acc + self.bias) * self.multiplier + (1 << (self.shift - 1))) >> self.shift
                 y = min(max(y, d["clamp_low"]), d["clamp_high"])
-                h, w = divmod(pixel, d["pitch"])
-                if w >= d["out_columns"] or h >= d["out_height"]:
-                    continue
-                at = d.get("x_address", 0) + channel * d["out_plane"]
-                if d.get("split"):
-                    at += h % 2 * d["row_phase"] + w % 2 * d["column_phase"]
-                    h, w_at = h // 2, w // 2
-                else:
-                    w_at = w
-                after[(at + h * d.get("out_pitch", 0) + w_at) % size] = y if w < d["out_width"] else 0
+                flat = self.first_words[lane] * p + pixel
+                self._write(after, channel, flat, y if flat % d["pitch"] < d["out_width"] else 0)
         return after
+
+    def _read(self, memory: NDArray[np.int8], lane: int, position: int, pixel: int) -> int:
+        d, p = self.descriptor, self.config.pixels
+        tap, column = divmod(position, d["in_channels"])
+        mask, shift, end = self.reach[tap]
+        word, bit = self.first_words[lane] + pixel // p, pixel % p
+        counts = not mask or self.mask_table[(mask - 1) * d["phases"] + word % d["phases"]] >> bit & 1
+        if not counts or not 0 <= word * p + bit + shift < end:
+            return -128 if d.get("maximum") else 0
+        return int(memory[(self.taps[tap] + column * d["in_plane"] + pixel) % memory.size])
+
+    def _write(self, after: NDArray[np.int8], channel: int, flat: int, y: int) -> None:
+        """Lanes keep a piece of a word, what lies in one row and phase plane, by the word that it starts in."""
+        d, p = self.descriptor, self.config.pixels
+        (h, w), start = divmod(flat, d["pitch"]), flat
+        if h >= d["out_height"] or w >= d["out_columns"]:
+            return
+        near, pitch = (2 if d.get("split") else 1), d.get("out_pitch", 0)
+        while (start - near) // p == flat // p and (start - near) // d["pitch"] == h and start >= near:
+            start -= near
+        pixels = [number % d["pitch"] for number in (flat, start)]
+        if d.get("split"):
+            phase = h % 2 * d["row_phase"] + w % 2 * d["column_phase"]
+            number, first = (h // 2 * pitch + pixel // 2 for pixel in pixels)
+        else:
+            phase = 0
+            number, first = (h * pitch + pixel for pixel in pixels)
+        if d.get("flat"):
+            number, first = flat, flat // p * p
+        at = d.get("x_address", 0) + channel * d["out_plane"] + phase + number
+        for lane, (keep_from, keep_to) in enumerate(self.keep):
+            if keep_from <= first // p < keep_to:
+                after[lane, (at - p * keep_from) % after.shape[1]] = y
 
 
 def make(seed: int = 0, config: Config = SMALL) -> tuple[Network, Artifact]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from headrace.config import Config
 
-from .shapes import address_bits, bank_write_layout, masked_write_layout, pixel_bits
+from .shapes import INDEX_BITS, address_bits, bank_write_layout, masked_write_layout, pixel_bits
 
 
 def rotate_bytes(m: Module, columns: list, amount: Signal, *, left: bool) -> Signal:
@@ -24,7 +24,10 @@ def rotate_bytes(m: Module, columns: list, amount: Signal, *, left: bool) -> Sig
 
 
 class WriteAligner(wiring.Component):
-    """Turns a masked write at a byte address into one write of each bank. Latency: 2 cycles; never stalls."""
+    """Turns a masked write at a byte address into one write of each bank. Latency: 2 cycles; never stalls.
+
+    `busy` until the lanes have written.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -43,12 +46,15 @@ class WriteAligner(wiring.Component):
         write = self.i.payload
         offset = write.address[:low]
         word = Signal(address_bits(self._config) - low)
+        plane_word, load = Signal.like(write.word), Signal()
         columns = Signal(8 * pixels)
         mask, wrapped = Signal(pixels), Signal(pixels)
         rotated = rotate_bytes(m, [write.data[n] for n in range(pixels)], offset, left=False)
         twice = Cat(write.mask, write.mask)
         m.d.sync += [
             rotated_valid.eq(self.i.valid),
+            plane_word.eq(write.word),
+            load.eq(write.load),
             word.eq(write.address[low:]),
             columns.eq(rotated),
             mask.eq((twice << offset)[pixels : 2 * pixels]),
@@ -58,21 +64,28 @@ class WriteAligner(wiring.Component):
         here, beyond = mask & ~wrapped, mask & wrapped
         m.d.sync += [
             self.o.valid.eq(rotated_valid),
+            self.o.payload.word.eq(plane_word),
+            self.o.payload.load.eq(load),
             self.o.payload.data.eq(columns),
             self.o.payload.even_address.eq((word + 1) >> 1),
             self.o.payload.odd_address.eq(word >> 1),
             self.o.payload.even_mask.eq(Mux(odd, beyond, here)),
             self.o.payload.odd_mask.eq(Mux(odd, here, beyond)),
         ]
-        m.d.comb += self.busy.eq(rotated_valid | self.o.valid)
+        written = Signal()  # by the lanes, one cycle later
+        m.d.sync += written.eq(self.o.valid)
+        m.d.comb += self.busy.eq(rotated_valid | self.o.valid | written)
         return m
 
 
 class ActivationMemory(wiring.Component):
-    """One lane's copy: two banks, of even and of odd words, so that P bytes that straddle two words come in one cycle.
+    """One lane's activations: two banks, of even and of odd words, so that P bytes that straddle two words come at
+    once.
 
     `pixels` are the bytes from `address` on, `delay` cycles after it, cycles that pass only while `advance` is high.
-    Addresses wrap.
+    Addresses wrap. Loads are written with `load_enable`. Of other writes the lane keeps those whose word of the plane
+    lies in `keep_from` to `keep_to` - 1, `keep_from` (even) words below where they are addressed to. A write is done
+    two cycles after it came.
     """
 
     delay = 3
@@ -82,6 +95,9 @@ class ActivationMemory(wiring.Component):
         super().__init__(
             {
                 "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
+                "keep_from": In(signed(INDEX_BITS)),
+                "keep_to": In(signed(INDEX_BITS)),
+                "load_enable": In(1),
                 "advance": In(1),
                 "address": In(address_bits(config)),
                 "pixels": Out(data.ArrayLayout(unsigned(8), config.pixels)),
@@ -92,8 +108,19 @@ class ActivationMemory(wiring.Component):
         m = Module()
         pixels, low = self._config.pixels, pixel_bits(self._config)
         word = self.address[low:]
-        write = self.i_write.payload
         banks = []
+        given = self.i_write.payload
+        write = Signal.like(given)
+        kept = (given.word >= self.keep_from) & (given.word < self.keep_to)
+        writes = self.i_write.valid & Mux(given.load, self.load_enable, kept)
+        below = Mux(given.load, 0, self.keep_from >> 1)
+        m.d.sync += [
+            write.data.eq(given.data),
+            write.even_address.eq(given.even_address - below),
+            write.odd_address.eq(given.odd_address - below),
+            write.even_mask.eq(Mux(writes, given.even_mask, 0)),
+            write.odd_mask.eq(Mux(writes, given.odd_mask, 0)),
+        ]
         for name, read_address, write_address, mask in (
             ("even", (word + 1) >> 1, write.even_address, write.even_mask),
             ("odd", word >> 1, write.odd_address, write.odd_mask),
@@ -104,7 +131,7 @@ class ActivationMemory(wiring.Component):
             m.d.comb += [
                 write_port.addr.eq(write_address),
                 write_port.data.eq(write.data),
-                write_port.en.eq(Mux(self.i_write.valid, mask, 0)),
+                write_port.en.eq(mask),
                 read_port.addr.eq(read_address),
                 read_port.en.eq(self.advance),
             ]

@@ -12,7 +12,8 @@ from .shapes import sums_layout
 
 
 class RowArbiter(wiring.Component):
-    """Passes whole rows of words, round robin. One word per cycle, also from one row to the next of another lane."""
+    """Passes whole rows of words, all their passes, round robin. One word per cycle, also from one row to the next of
+    another lane."""
 
     def __init__(self, config: Config) -> None:
         self._lanes = config.lanes
@@ -25,7 +26,7 @@ class RowArbiter(wiring.Component):
         granted = Signal(range(max(2, self._lanes)))
         locked = Signal()
         finishing = Signal()
-        m.d.comb += finishing.eq(self.o.valid & self.o.ready & self.o.payload.last)
+        m.d.comb += finishing.eq(self.o.valid & self.o.ready & self.o.payload.last & self.o.payload.final)
 
         valid = Array(self.i[n].valid for n in lanes)
         payload = Array(self.i[n].payload.as_value() for n in lanes)

@@ -21,8 +21,8 @@ from .clock import REPORTS
 def synth(config: str, record: bool, as_json: bool) -> None:
     """Synthesise a configuration for the xc7z020 and route it on an ECP5, with Yosys and nextpnr; some minutes.
 
-    CONFIG is tiny, small or demo. The clock is that of the whole top level on an ECP5 of speed grade 6, which stands in
-    for the 7-series part: only Vivado can route that.
+    CONFIG is tiny, small, demo or pynq-z2. The clock is that of the whole top level on an ECP5 of speed grade 6, or
+    of one lane where the whole does not fit that; it stands in for the 7-series part, which only Vivado can route.
     """
     from .synth import PART, synthesise
 

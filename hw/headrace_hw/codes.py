@@ -19,30 +19,30 @@ WINDOW_BITS = isa.MAX_CODE_LENGTH + 1  # of a limit, which is one more than the 
 
 
 class Codes(wiring.Component):
-    """Keeps all code tables in distributed memory, and the limits of the present code in registers.
+    """Keeps the code tables of two layers in block RAM, and the present code in registers and distributed memory.
 
-    The first beat of the tap table, which follows the code tables, selects code `first_table`; `switch` (a pulse)
-    selects `table`. Either takes `isa.CODE_BEATS` cycles, in which `busy` is high from the next one on. A code that the
-    layer does not have is one without codewords. `place` + n is where the base of length n + 1 is found: `base` answers
-    `base_place` in the same cycle.
+    `start` (a pulse) selects code `first_table` of the tables in half `bank`, `switch` selects `table`. Either takes
+    `isa.CODE_BEATS + 1` cycles, in which `busy` is high from the next one on. A code that the layer does not have is
+    one without codewords. `base` answers `length` (1..12) in the same cycle: it is added to a codeword of that
+    length.
     """
 
     def __init__(self, config: Config) -> None:
-        self._depth = isa.CODE_BEATS * config.code_tables
+        self._table_bits = (config.code_tables - 1).bit_length()
         self._base_bits = index_bits(config)
-        place_bits = (self._depth - 1).bit_length()
         super().__init__(
             {
                 "i": In(TableWrite()),
+                "bank": In(1),
                 "code_tables": In(isa.CODE_TABLE_BITS + 1),
                 "first_table": In(isa.CODE_TABLE_BITS),
+                "start": In(1),
                 "switch": In(1),
                 "table": In(isa.CODE_TABLE_BITS),
                 "busy": Out(1),
                 "limit": Out(data.ArrayLayout(WINDOW_BITS, isa.MAX_CODE_LENGTH)),
                 "escape_limit": Out(WINDOW_BITS),
-                "place": Out(place_bits),
-                "base_place": In(place_bits),
+                "length": In(range(isa.MAX_CODE_LENGTH + 1)),
                 "base": Out(self._base_bits),
             }
         )
@@ -50,46 +50,66 @@ class Codes(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         record = data.View(layout(isa.CODE), self.i.data)
-        word = WINDOW_BITS + self._base_bits
-        m.submodules.tables = memory = Memory(shape=unsigned(word), depth=self._depth, init=[])
-        write, limits, bases = memory.write_port(), memory.read_port(domain="comb"), memory.read_port(domain="comb")
-        left = Signal(range(isa.CODE_BEATS + 1))
-        missing = Signal()
-        following = Signal(len(limits.addr))
+        entry = data.StructLayout({"limit": WINDOW_BITS, "base": self._base_bits})
+        # A code's beats lie 16 places apart; the beats of all codes come one after the other.
+        place_bits = (isa.CODE_BEATS - 1).bit_length()
+        m.submodules.tables = memory = Memory(
+            shape=entry, depth=2 << (self._table_bits + place_bits), init=[], attrs={"ram_style": "block"}
+        )
+        write, read = memory.write_port(), memory.read_port()
+        # The coming layer's tables may be on their way when a lane's state is reset at the end of the present one.
+        written_place = Signal(place_bits, reset_less=True)
+        written_table = Signal(self._table_bits, reset_less=True)
+        writes = self.i.valid & (self.i.table == Table.CODE)
+        first = self.i.index == 0
         m.d.comb += [
-            write.addr.eq(self.i.index),
-            write.data.eq(Cat(record.limit[:WINDOW_BITS], record.base[: self._base_bits])),
-            write.en.eq(self.i.valid & (self.i.table == Table.CODE)),
-            limits.addr.eq(following),
-            bases.addr.eq(self.base_place),
-            self.base.eq(bases.data[WINDOW_BITS:]),
-            self.busy.eq(left != 0),
+            write.addr.eq(Cat(Mux(first, 0, written_place), Mux(first, 0, written_table), self.i.bank)),
+            write.data.limit.eq(record.limit),
+            write.data.base.eq(record.base),
+            write.en.eq(writes),
         ]
+        with m.If(writes):
+            m.d.sync += written_place.eq(Mux(first, 1, written_place + 1))
+            with m.If(first):
+                m.d.sync += written_table.eq(0)
+            with m.Elif(written_place == isa.CODE_BEATS - 1):
+                m.d.sync += [written_place.eq(0), written_table.eq(written_table + 1)]
 
-        # The registers form a chain, so that they need no address: the last to come is the escape's limit.
-        chain = [*self.limit, self.escape_limit]
-        with m.If(self.busy):
-            none = Mux(left == 1, isa.NO_ESCAPE, 0)
-            m.d.sync += [here.eq(after) for here, after in pairwise(chain)]
-            m.d.sync += [
-                chain[-1].eq(Mux(missing, none, limits.data[:WINDOW_BITS])),
-                following.eq(following + 1),
-                left.eq(left - 1),
-            ]
-        selected = Signal(isa.CODE_TABLE_BITS)
-        begin = Signal()
-        tables_are_here = self.i.valid & (self.i.table == Table.TAPS) & (self.i.index == 0)
+        # One cycle to read, one to move on. The limits form a chain, so that they need no address: the last to come is
+        # the escape's.
+        place, reading, arrived, arrives = Signal(place_bits), Signal(), Signal(place_bits), Signal()
+        missing = Signal()
+        present = Signal(self._table_bits)
+        m.submodules.bases = bases = Memory(
+            shape=unsigned(self._base_bits), depth=1 << place_bits, init=[], attrs={"ram_style": "distributed"}
+        )
+        base_write, base_read = bases.write_port(), bases.read_port(domain="comb")
         m.d.comb += [
-            begin.eq(tables_are_here | self.switch),
-            selected.eq(Mux(self.switch, self.table, self.first_table)),
+            read.addr.eq(Cat(place, present, self.bank)),
+            self.busy.eq(reading | arrives),
+            base_write.addr.eq(arrived),
+            base_write.data.eq(read.data.base),
+            base_write.en.eq(arrives),
+            base_read.addr.eq(self.length - 1),
+            self.base.eq(base_read.data),
         ]
-        with m.If(begin):
-            first = Signal.like(following)
-            m.d.comb += first.eq(selected * isa.CODE_BEATS)
+        m.d.sync += [arrives.eq(reading), arrived.eq(place)]
+        with m.If(reading):
+            m.d.sync += place.eq(place + 1)
+            with m.If(place == isa.CODE_BEATS - 1):
+                m.d.sync += reading.eq(0)
+        chain = [*self.limit, self.escape_limit]
+        with m.If(arrives):
+            none = Mux(arrived == isa.CODE_BEATS - 1, isa.NO_ESCAPE, 0)
+            m.d.sync += [here.eq(after) for here, after in pairwise(chain)]
+            m.d.sync += chain[-1].eq(Mux(missing, none, read.data.limit))
+        selected = Signal(isa.CODE_TABLE_BITS)
+        m.d.comb += selected.eq(Mux(self.start, self.first_table, self.table))
+        with m.If(self.start | self.switch):
             m.d.sync += [
-                self.place.eq(first),
-                following.eq(first),
-                left.eq(isa.CODE_BEATS),
+                present.eq(selected),
+                place.eq(0),
+                reading.eq(1),
                 missing.eq(selected >= self.code_tables),
             ]
         return m

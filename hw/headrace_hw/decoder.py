@@ -14,10 +14,9 @@ from .codes import Codes
 from .layouts import layout
 from .shapes import SYMBOL, Fault, Table, TableWrite, index_bits
 
-PIECE = 16
-WINDOW = 40
-REFILL_BELOW = WINDOW - PIECE  # a window refilled below this always holds a codeword in the next cycle
+PIECE = 16  # more than a codeword, so that no shift uses up two
 ENTRY_BITS = isa.VALUE_BITS + isa.RUN_BITS + 1
+HALF_LITERAL = isa.LITERAL_BITS // 2
 
 
 class Decoder(wiring.Component):
@@ -25,10 +24,10 @@ class Decoder(wiring.Component):
 
     Decodes ahead while `enable` is high, also past the lane's last row: whoever counts rows stops listening, and a
     fault counts only when its symbol is used. Once `i_ended` is high and the beats are used up, zeros follow; a
-    symbol with any bit of those carries Fault.UNDERRUN. A literal takes two cycles, escape and literal, and up to two
-    more if the window has to be refilled first; one that ends a row selects the code of what follows, which takes as
-    many cycles as a code has beats besides. See Codes for when the first code is selected.
-    Latency: 3 cycles from a beat's arrival to its first symbol. Reset to forget a stream.
+    symbol with any bit of those carries Fault.UNDERRUN. A literal takes three cycles, one of them for its escape; one
+    that ends a row selects the code of what follows, which takes as many cycles as Codes needs besides. `start` (a
+    pulse) selects the first code, of the tables in half `bank`.
+    Latency: 8 cycles from a beat's arrival to its first symbol. Reset to forget a stream.
 
     Source: canonical decoding by first codes, Moffat and Turpin, IEEE Trans. Commun. 45(10), 1997.
     """
@@ -40,6 +39,8 @@ class Decoder(wiring.Component):
                 "i": In(stream.Signature(64)),
                 "i_ended": In(1),
                 "enable": In(1),
+                "bank": In(1),
+                "start": In(1),
                 "code_tables": In(isa.CODE_TABLE_BITS + 1),
                 "first_table": In(isa.CODE_TABLE_BITS),
                 "table": In(TableWrite()),
@@ -52,146 +53,206 @@ class Decoder(wiring.Component):
         longest = isa.MAX_CODE_LENGTH
         m.submodules.codes = codes = Codes(self._config)
         wiring.connect(m, wiring.flipped(self.table), codes.i)
-        m.d.comb += [codes.code_tables.eq(self.code_tables), codes.first_table.eq(self.first_table)]
+        m.d.comb += [
+            codes.bank.eq(self.bank),
+            codes.start.eq(self.start),
+            codes.code_tables.eq(self.code_tables),
+            codes.first_table.eq(self.first_table),
+        ]
 
-        # Beats to pieces, first byte in the high half of a piece.
+        # Beats to pieces, first byte in the high half of a piece; behind the end, pieces of zeros. The last of three
+        # places is filled in the cycle after it was emptied, so that the loop's demand reaches no further: 8 bits a
+        # cycle in the long run, more than a lane's share of the memory.
+        piece_layout = data.StructLayout({"bits": PIECE, "virtual": 1})
         beat = Signal(64)
         pieces_left = Signal(range(5))
-        piece = Cat(beat[8:16], beat[0:8])
-        virtual = Signal()
-        insert = Signal()
-        m.d.comb += [
-            virtual.eq(self.enable & (pieces_left == 0) & self.i_ended),
-            self.i.ready.eq((pieces_left == 0) | (insert & (pieces_left == 1))),
-        ]
-        with m.If(insert & (pieces_left != 0)):
-            m.d.sync += [beat.eq(beat >> PIECE), pieces_left.eq(pieces_left - 1)]
+        present, following, incoming = (Signal(piece_layout, name=f"piece_{n}") for n in range(3))
+        present_held, following_held, incoming_held = (Signal(name=f"piece_{n}_held") for n in range(3))
+        used_up = Signal()
+        empty = pieces_left == 0
+        m.d.comb += self.i.ready.eq(empty | (~incoming_held & (pieces_left == 1)))
+        with m.If(~incoming_held):
+            m.d.sync += [
+                incoming.bits.eq(Mux(empty, 0, Cat(beat[8:16], beat[0:8]))),
+                incoming.virtual.eq(empty),
+                incoming_held.eq(~empty | (self.enable & self.i_ended)),
+            ]
+            with m.If(~empty):
+                m.d.sync += [beat.eq(beat >> PIECE), pieces_left.eq(pieces_left - 1)]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [beat.eq(self.i.payload), pieces_left.eq(4)]
+        with m.If(~present_held | used_up):
+            m.d.sync += [present.eq(following), present_held.eq(following_held)]
+        with m.If(~present_held | ~following_held | used_up):
+            m.d.sync += [following.eq(incoming), following_held.eq(incoming_held)]
+            with m.If(incoming_held):
+                m.d.sync += incoming_held.eq(0)
 
-        # The loop: compare, shift, refill.
-        window = Signal(WINDOW)
-        fill = Signal(range(WINDOW + 1))
-        virtual_pieces = Signal(2)  # saturates at 3, more than a window holds
-        literal = Signal()
-        head = window[-longest:]
-        beyond = Signal(longest)
-        length = Signal(range(longest + 1), init=1)  # 1 too for bits that are no codeword
-        consume, shift = Signal(), Signal(range(isa.LITERAL_BITS + 1))
-        s0_ready = Signal()
+        # The loop: compare the head, shift it, append what follows: `behind` begins `offset` bits into the first piece.
+        # A literal's two halves are shifted out one after the other.
+        head, primed = Signal(longest), Signal()
+        offset = Signal(range(PIECE))
+        behind = Signal(longest)
+        literal, second_half, switch = Signal(), Signal(), Signal()
+        first_half = Signal(HALF_LITERAL)
+        beyond = Signal(longest)  # the codeword is longer than n + 1 bits
+        length = Signal(range(longest + 1))
+        move, consume = Signal(), Signal()
+        advance = Signal()  # of all stages behind the loop
         escape = Signal()
         m.d.comb += [
-            beyond.eq(Cat(head >= codes.limit[n] for n in range(longest))),
+            behind.eq((Cat(following.bits, present.bits) << offset)[2 * PIECE - longest : 2 * PIECE]),
+            beyond.eq(Cat(head[longest - 1 - n :] >= codes.limit[n][longest - 1 - n :] for n in range(longest))),
             escape.eq(~literal & (head >= codes.escape_limit)),
-            consume.eq(self.enable & ~codes.busy & s0_ready & (fill >= Mux(literal, isa.LITERAL_BITS, longest))),
+            move.eq(self.enable & present_held & following_held & (~primed | (~switch & ~codes.busy & advance))),
+            consume.eq(move & primed),
         ]
-        length_one_hot = Cat(Const(1, 1), beyond[:-1]) & ~beyond
+        # What the head and the offset become after a shift by any length; `beyond`, a thermometer, chooses. At first
+        # the whole head is shifted, and of a literal half of it: known early, so these join late.
+        after = []
+        for n in range(longest):
+            candidate = Signal(longest + 5, name=f"after_{n + 1}")
+            m.d.comb += candidate.eq(Cat((Cat(behind, head) << (n + 1))[longest : 2 * longest], (offset + n + 1)[:5]))
+            after.append(candidate)
+        thirds = [
+            Mux(beyond[n + 1], after[n + 2], Mux(beyond[n], after[n + 1], after[n])) for n in range(0, longest, 3)
+        ]
+        by_codeword = Mux(beyond[5], Mux(beyond[8], thirds[3], thirds[2]), Mux(beyond[2], thirds[1], thirds[0]))
+        fixed, by_fixed = Signal(), Signal(longest + 5)
+        chosen = Signal(longest + 5)
+        m.d.comb += [
+            fixed.eq(literal | ~primed),
+            by_fixed.eq(Mux(primed, after[HALF_LITERAL - 1], after[longest - 1])),
+            chosen.eq(Mux(fixed, by_fixed, by_codeword)),
+        ]
+        m.d.comb += used_up.eq(move & chosen[-1])
+        with m.If(move):
+            m.d.sync += [Cat(head, offset).eq(chosen[:-1]), primed.eq(1)]
+        # A cycle later: how long it was, and how many made-up bits have come into the head so far. Those that exceed
+        # the head's length have been consumed.
+        moved, was_longer, was_fixed = Signal(), Signal(longest - 1), Signal(range(longest + 1))
+        all_made_up, some_made_up = Signal(), Signal()
+        m.d.sync += moved.eq(move)
+        with m.If(move):
+            m.d.sync += [
+                was_longer.eq(beyond[:-1]),
+                was_fixed.eq(Mux(fixed, Mux(primed, HALF_LITERAL, longest), 0)),
+                all_made_up.eq(present.virtual),
+                some_made_up.eq(following.virtual & used_up),
+            ]
+        length_one_hot = Cat(Const(1, 1), was_longer) & Cat(~was_longer, Const(1, 1))
         for n in range(longest):
             with m.If(length_one_hot[n]):
                 m.d.comb += length.eq(n + 1)
+        made_up, newly, underrun = Signal(range(longest + 2)), Signal(range(PIECE)), Signal()
+        m.d.comb += underrun.eq(made_up + newly > longest)
+        with m.If(moved):
+            with m.If(all_made_up):
+                m.d.comb += newly.eq(Mux(was_fixed != 0, was_fixed, length))
+            with m.Elif(some_made_up):
+                m.d.comb += newly.eq(offset)
+        m.d.sync += made_up.eq(Mux(underrun, longest + 1, made_up + newly))
         with m.If(consume):
-            m.d.comb += shift.eq(Mux(literal, isa.LITERAL_BITS, length))
-        m.d.comb += insert.eq((fill <= REFILL_BELOW) & ((pieces_left != 0) | virtual))
-        refilled = Signal(WINDOW)
-        placed = Signal(WINDOW)
-        m.d.comb += [
-            placed.eq(Cat(Const(0, WINDOW - PIECE), Mux(virtual, 0, piece)) >> fill),
-            refilled.eq(window | Mux(insert, placed, 0)),
-        ]
-        shifted = Signal(WINDOW)
-        with m.Switch(shift):
-            for amount in (*range(1, longest + 1), isa.LITERAL_BITS):
-                with m.Case(amount):
-                    m.d.comb += shifted.eq(refilled << amount)
-            with m.Default():
-                m.d.comb += shifted.eq(refilled)
-        m.d.sync += [window.eq(shifted), fill.eq(fill - shift + Mux(insert, PIECE, 0))]
-        with m.If(insert & virtual & (virtual_pieces != 3)):
-            m.d.sync += virtual_pieces.eq(virtual_pieces + 1)
-        with m.If(consume):
-            m.d.sync += literal.eq(escape)
-        literal_bits = window[-isa.LITERAL_BITS :]
+            m.d.sync += [
+                literal.eq(escape | (literal & ~second_half)),
+                second_half.eq(literal & ~second_half),
+                first_half.eq(head[-HALF_LITERAL:]),
+            ]
+        literal_bits = Cat(head[-HALF_LITERAL:], first_half)
         following_row = data.View(layout(isa.ROW), literal_bits[: isa.ROW.width])
-        m.d.comb += [
-            codes.switch.eq(consume & literal & data.View(layout(isa.LITERAL), literal_bits).end),
+        m.d.sync += [
+            switch.eq(consume & second_half & data.View(layout(isa.LITERAL), literal_bits).end),
             codes.table.eq(following_row.table),
         ]
+        m.d.comb += codes.switch.eq(switch)
 
-        # Stage 0: what was consumed. An escape itself yields no symbol.
+        # Stage 0: what was consumed. An escape itself yields no symbol, nor does a literal's first half.
         s0_valid = Signal()
         s0 = Signal(
             data.StructLayout(
                 {
                     "head": longest,
-                    "length": length.shape(),
-                    "base_place": codes.base_place.shape(),
                     "literal": 1,
                     "raw": isa.LITERAL_BITS,
                     "bad": 1,
+                    "nothing_left": 1,
                 }
             )
         )
-        s1_ready = Signal()
-        m.d.comb += s0_ready.eq(~s0_valid | s1_ready)
-        with m.If(s0_ready):
+        with m.If(advance):
             m.d.sync += [
-                s0_valid.eq(consume & ~escape),
+                s0_valid.eq(consume & Mux(literal, second_half, ~escape)),
                 s0.head.eq(head),
-                s0.length.eq(length),
-                s0.base_place.eq(codes.place + length - 1),
                 s0.literal.eq(literal),
                 s0.raw.eq(literal_bits),
                 s0.bad.eq(~literal & beyond[-1]),
+                s0.nothing_left.eq(made_up + newly >= longest),
             ]
-        # `fill` after the symbol is known one cycle after it; what it lacks then are zeros made up behind the end.
-        underrun = Signal()
-        m.d.comb += underrun.eq(fill < Cat(Const(0, 4), virtual_pieces))
-
-        # Stage 1: table look-up.
-        index = Signal(index_bits(self._config))
+        # Stage 1: the codeword, and the base of its length.
+        s1_valid, s1_literal, s1_raw, s1_fault = Signal(), Signal(), Signal(isa.LITERAL_BITS), Signal(Fault)
+        s1_codeword, s1_base = Signal(longest), Signal(index_bits(self._config))
         codeword = Signal(longest)
         for n in range(1, longest + 1):
-            with m.If(s0.length == n):
+            with m.If(length == n):
                 m.d.comb += codeword.eq(s0.head >> (longest - n))
-        m.d.comb += [codes.base_place.eq(s0.base_place), index.eq(codeword + codes.base)]
-        entry = self._symbol_table(m, index, s0_valid & s1_ready)
-        s1_valid, s1_literal, s1_raw, s1_fault = Signal(), Signal(), Signal(isa.LITERAL_BITS), Signal(Fault)
-        m.d.comb += s1_ready.eq(~s1_valid | self.o.ready)
-        with m.If(s1_ready):
+        m.d.comb += codes.length.eq(length)
+        with m.If(advance):
             m.d.sync += [
                 s1_valid.eq(s0_valid),
                 s1_literal.eq(s0.literal),
                 s1_raw.eq(s0.raw),
-                s1_fault.eq(Mux(underrun, Fault.UNDERRUN, Mux(s0.bad, Fault.BAD_SYMBOL, Fault.NONE))),
+                s1_fault.eq(
+                    Mux(
+                        Mux(s0.bad, s0.nothing_left, underrun),  # bits that are no codeword have no length
+                        Fault.UNDERRUN,
+                        Mux(s0.bad, Fault.BAD_SYMBOL, Fault.NONE),
+                    )
+                ),
+                s1_codeword.eq(codeword),
+                s1_base.eq(codes.base),
             ]
 
-        raw = data.View(layout(isa.LITERAL), s1_raw)
+        # Stage 2: table look-up.
+        index = Signal(index_bits(self._config))
+        m.d.comb += index.eq(s1_codeword + s1_base)
+        entry = self._symbol_table(m, index, advance)
+        s2_valid, s2_literal, s2_raw, s2_fault = Signal(), Signal(), Signal(isa.LITERAL_BITS), Signal(Fault)
+        m.d.comb += advance.eq(~s2_valid | self.o.ready)
+        with m.If(advance):
+            m.d.sync += [
+                s2_valid.eq(s1_valid),
+                s2_literal.eq(s1_literal),
+                s2_raw.eq(s1_raw),
+                s2_fault.eq(s1_fault),
+            ]
+
+        raw = data.View(layout(isa.LITERAL), s2_raw)
         tap = data.View(layout(isa.SYMBOL), Cat(entry, Const(0, 32 - ENTRY_BITS)))
-        row = data.View(layout(isa.ROW), Mux(s1_literal, s1_raw[: isa.ROW.width], entry[:-1]))
+        row = data.View(layout(isa.ROW), Mux(s2_literal, s2_raw[: isa.ROW.width], entry[:-1]))
         symbol = self.o.payload
         m.d.comb += [
-            self.o.valid.eq(s1_valid),
-            symbol.end.eq(Mux(s1_literal, raw.end, tap.end)),
-            symbol.value.eq(Mux(s1_literal, raw.value, tap.value)),
-            symbol.run.eq(Mux(s1_literal, raw.run, tap.run)),
+            self.o.valid.eq(s2_valid),
+            symbol.end.eq(Mux(s2_literal, raw.end, tap.end)),
+            symbol.value.eq(Mux(s2_literal, raw.value, tap.value)),
+            symbol.run.eq(Mux(s2_literal, raw.run, tap.run)),
             symbol.target.eq(row.target),
             symbol.source.eq(row.source),
             symbol.differential.eq(row.differential),
-            symbol.fault.eq(s1_fault),
+            symbol.fault.eq(s2_fault),
         ]
         return m
 
     def _symbol_table(self, m: Module, index: Signal, enable: object) -> Signal:
-        """Two entries a word, as they arrive; read in one cycle."""
-        m.submodules.symbols = memory = Memory(shape=unsigned(2 * ENTRY_BITS), depth=self._config.symbols // 2, init=[])
+        """Two entries a word, as they arrive, of two layers; read in one cycle."""
+        m.submodules.symbols = memory = Memory(shape=unsigned(2 * ENTRY_BITS), depth=self._config.symbols, init=[])
         write, read = memory.write_port(), memory.read_port()
         odd = Signal()
         entry = Signal(ENTRY_BITS)
         m.d.comb += [
-            write.addr.eq(self.table.index),
+            write.addr.eq(Cat(self.table.index[: len(write.addr) - 1], self.table.bank)),
             write.data.eq(Cat(self.table.data[:ENTRY_BITS], self.table.data[32 : 32 + ENTRY_BITS])),
             write.en.eq(self.table.valid & (self.table.table == Table.SYMBOLS)),
-            read.addr.eq(index >> 1),
+            read.addr.eq(Cat(index[1:], self.bank)),
             read.en.eq(enable),
             entry.eq(Mux(odd, read.data[ENTRY_BITS:], read.data[:ENTRY_BITS])),
         ]

@@ -11,6 +11,8 @@ from .reader import ReadBeat, ReadRequest
 
 LUT_FIFO_BEATS = 64
 """FIFOs up to this depth are of LUTs, deeper ones of block RAM (one more cycle of latency)."""
+STREAM_BEATS_BITS = 24
+"""A lane's stream is shorter than 2**24 beats; of a longer one, the beats beyond do not arrive."""
 
 
 class LaneStream(data.StructLayout):
@@ -26,11 +28,15 @@ class LaneFetcher(wiring.Component):
     A lane is served while it has beats left to request and room for `burst_beats` beats, those under way
     counted, so `i_beat` is always ready. A burst crosses no 4 KiB boundary. One burst every four cycles at most.
 
-    `i_stream` takes effect in the next cycle and is always ready; the lane's former stream must have ended.
-    `ended[n]`: every beat of lane n's stream has arrived and been taken (so also before a stream is set).
-    `busy`: some lane has beats still to request or to arrive. `clear` forgets all streams and beats and withdraws a
-    pending request; beats under way would go astray, so the reader must be idle.
-    Beats with `error` count like others; who sees it on the reader's output decides what to do.
+    Two layers at a time: streams that are set by `i_stream` (always ready) are those of the coming layer. `request` (a
+    pulse, when all of them are set and `requested` is high) lets them be requested, behind those of the present layer.
+    Requests are tagged with the lane and, above it, 0 for the first layer since `clear`, 1 for the next, and so on in
+    turn. `switch` (a pulse) makes the coming layer the present one:
+    its beats are now given to the lanes, and not before; it must come after `request` and when all lanes have ended.
+
+    `ended[n]`: lane n has taken every beat of its stream of the present layer. `requested`: no beat is left to request.
+    `clear` forgets all streams and beats and withdraws a pending request; beats under way would go astray, so the
+    reader must be idle. Beats with `error` count like others; who sees it on the reader's output decides what to do.
     """
 
     def __init__(self, lanes: int, fifo_beats: int, burst_beats: int) -> None:
@@ -45,11 +51,13 @@ class LaneFetcher(wiring.Component):
         super().__init__(
             {
                 "i_stream": In(stream.Signature(LaneStream(self.tag_bits), always_ready=True)),
-                "o_request": Out(stream.Signature(ReadRequest(self.tag_bits))),
-                "i_beat": In(stream.Signature(ReadBeat(self.tag_bits), always_ready=True)),
+                "o_request": Out(stream.Signature(ReadRequest(self.tag_bits + 1))),
+                "i_beat": In(stream.Signature(ReadBeat(self.tag_bits + 1), always_ready=True)),
                 "lane": Out(stream.Signature(64)).array(lanes),
-                "ended": Out(lanes),
-                "busy": Out(1),
+                "ended": Out(lanes, init=(1 << lanes) - 1),
+                "request": In(1),
+                "requested": Out(1),
+                "switch": In(1),
                 "clear": In(1),
             }
         )
@@ -61,63 +69,88 @@ class LaneFetcher(wiring.Component):
         issue = Signal()
         index = Signal(range(self.lanes))
         beats = Signal(9)
+        set_stream = self.i_stream
 
         depth, burst_beats = self.fifo_beats, self.burst_beats
         kind = fifo.SyncFIFO if depth <= LUT_FIFO_BEATS else fifo.SyncFIFOBuffered
+        coming = Signal(self.lanes)  # the coming layer has a stream for the lane
         for n in range(self.lanes):
             m.submodules[f"fifo{n}"] = queue = kind(width=64, depth=depth)
             credit = Signal(range(depth + 1), init=depth, name=f"credit{n}")  # room less beats under way
             taken = Signal(name=f"taken{n}")
+            left, following = (
+                Signal(STREAM_BEATS_BITS, name=f"left{n}"),
+                Signal(STREAM_BEATS_BITS, name=f"following{n}"),
+            )
             m.d.comb += [
                 queue.w_data.eq(self.i_beat.p.data),
-                queue.w_en.eq(self.i_beat.valid & (self.i_beat.p.tag == n)),
+                queue.w_en.eq(self.i_beat.valid & (self.i_beat.p.tag[:-1] == n)),
                 self.lane[n].p.eq(queue.r_data),
-                self.lane[n].valid.eq(queue.r_rdy),
-                queue.r_en.eq(self.lane[n].ready),
+                self.lane[n].valid.eq(queue.r_rdy & ~self.ended[n]),
+                queue.r_en.eq(self.lane[n].ready & ~self.ended[n]),
                 taken.eq(queue.r_rdy & queue.r_en),
                 room[n].eq(credit >= burst_beats),
-                self.ended[n].eq(~wants[n] & (credit == depth)),
             ]
             m.d.sync += credit.eq(credit + taken - Mux(issue & (index == n), beats, 0))
+            with m.If(set_stream.valid & (set_stream.p.lane == n)):
+                m.d.sync += [
+                    following.eq(set_stream.p.beats),
+                    coming[n].eq(set_stream.p.beats[:STREAM_BEATS_BITS].any()),
+                ]
+            with m.If(self.switch):
+                m.d.sync += [left.eq(following), self.ended[n].eq(following == 0)]
+            with m.Elif(taken):
+                m.d.sync += [left.eq(left - 1), self.ended[n].eq(left == 1)]
 
-        under_way = Signal(range(self.lanes * depth + 1))
-        m.d.sync += under_way.eq(under_way + Mux(issue, beats, 0) - self.i_beat.valid)
-        m.d.comb += self.busy.eq(wants.any() | under_way.any())
-
-        self._request(m, wants, room, issue, index, beats)
+        m.d.comb += self.requested.eq(~wants.any())
+        self._request(m, wants, coming, room, issue, index, beats)
         return ResetInserter(self.clear)(m)
 
-    def _request(self, m: Module, wants: Signal, room: Signal, issue: Signal, index: Signal, beats: Signal) -> None:
+    def _request(
+        self, m: Module, wants: Signal, coming: Signal, room: Signal, issue: Signal, index: Signal, beats: Signal
+    ) -> None:
         """Choose a lane, look its stream up, note what will be left, request a burst.
 
         `issue`: in this cycle the burst is taken from the lane's stream and room.
         """
-        m.submodules.streams = streams = memory.Memory(shape=Block, depth=self.lanes, init=[])
-        read = streams.read_port(domain="comb")
-        write = streams.write_port()
+        m.submodules.streams = streams = memory.Memory(shape=Block, depth=2 * self.lanes, init=[])
+        m.submodules.places = places = memory.Memory(shape=Block, depth=self.lanes, init=[])
+        read, first_write = streams.read_port(domain="comb"), streams.write_port()
+        went_on, write = places.read_port(domain="comb"), places.write_port()
+        half = Signal()  # of `streams`, where the coming layer's are
+        layer = Signal()
+        begun = Signal(self.lanes)  # lanes of which a burst has been requested: `places` says where to go on
         served = Signal(self.lanes)  # lanes up to the one served last: they come after the others
         pool = Signal(self.lanes)
         address, left, last = Signal(32), Signal(32), Signal()
+        here = Signal(Block)
         limit = Signal(9)
         page = Signal(range(PAGE_BEATS + 1))
         request = self.o_request
         m.d.comb += [
-            read.addr.eq(index),
-            page.eq(PAGE_BEATS - read.data.address[3:12]),
+            first_write.addr.eq(self.i_stream.p.lane + Mux(half, self.lanes, 0)),
+            first_write.data.address.eq(self.i_stream.p.address),
+            first_write.data.beats.eq(self.i_stream.p.beats),
+            first_write.en.eq(self.i_stream.valid),
+            read.addr.eq(index + Mux(half, 0, self.lanes)),
+            went_on.addr.eq(index),
+            here.eq(Mux(begun.bit_select(index, 1), went_on.data.as_value(), read.data.as_value())),
+            page.eq(PAGE_BEATS - here.address[3:12]),
             limit.eq(Mux(page < self.burst_beats, page, self.burst_beats)),
             request.p.address.eq(address),
             request.p.beats.eq(beats),
-            request.p.tag.eq(index),
+            request.p.tag.eq(index | layer << self.tag_bits),
+            write.addr.eq(index),
+            write.en.eq(issue),
+            write.data.address.eq(address + (beats << 3)),
+            write.data.beats.eq(left - beats),
         ]
-        with m.If(self.i_stream.valid):
-            m.d.comb += [write.addr.eq(self.i_stream.p.lane), write.en.eq(1)]
-            m.d.comb += [write.data.address.eq(self.i_stream.p.address), write.data.beats.eq(self.i_stream.p.beats)]
-            m.d.sync += wants.bit_select(self.i_stream.p.lane, 1).eq(self.i_stream.p.beats.any())
-        with m.Else():
-            m.d.comb += [write.addr.eq(index), write.en.eq(issue)]
-            m.d.comb += [write.data.address.eq(address + (beats << 3)), write.data.beats.eq(left - beats)]
-            with m.If(issue & last):
+        with m.If(issue):
+            m.d.sync += [begun.bit_select(index, 1).eq(1), layer.eq(~half)]
+            with m.If(last):
                 m.d.sync += wants.bit_select(index, 1).eq(0)
+        with m.If(self.request):
+            m.d.sync += [wants.eq(coming), begun.eq(0), half.eq(~half)]
 
         able = wants & room
         m.d.sync += pool.eq(Mux((able & ~served).any(), able & ~served, able))
@@ -131,13 +164,13 @@ class LaneFetcher(wiring.Component):
                 m.next = "SIZE"
             with m.State("SIZE"):
                 m.d.sync += [
-                    address.eq(read.data.address),
-                    left.eq(read.data.beats),
-                    beats.eq(Mux(read.data.beats <= limit, read.data.beats, limit)),
-                    last.eq(read.data.beats <= limit),
+                    address.eq(here.address),
+                    left.eq(here.beats),
+                    beats.eq(Mux(here.beats <= limit, here.beats, limit)),
+                    last.eq(here.beats <= limit),
                 ]
                 m.next = "UPDATE"
-            with m.State("UPDATE"), m.If(~self.i_stream.valid):  # which needs the memory's write port
+            with m.State("UPDATE"):
                 m.d.comb += issue.eq(1)
                 m.next = "REQUEST"
             with m.State("REQUEST"):

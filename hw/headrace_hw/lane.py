@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -36,9 +36,11 @@ class LayerParameters(wiring.Signature):
                 "taps": Out(INDEX_BITS),
                 "in_plane": Out(INDEX_BITS),
                 "words": Out(INDEX_BITS),
+                "phases": Out(8),
                 "slot_shift": Out(4),
                 "maximum": Out(1),
                 "code_tables": Out(isa.CODE_TABLE_BITS + 1),
+                "bank": Out(1),
             }
         )
 
@@ -47,14 +49,16 @@ class Lane(wiring.Component):
     """Decoder, tap addresses, activation memory and MACs; one symbol and one word of P products per cycle.
 
     `start` (a pulse) begins `rows` rows, numbered from output channel `first_channel` on, the first of them in code
-    `first_table`, which must be known when the tables arrive, as must `layer.code_tables`; `done` is high when the last
-    has left. `error` stays high, with `error_code`, until reset. `stalled` is high in each cycle in which the lane has
-    work left and issues no products. While no layer runs, `read_address` is answered in `read_data` three cycles later.
+    `first_table`, whose first word is word `first_word` of the output plane; `done` is high when the last has left.
+    `error` stays high, with `error_code`, until reset. `stalled` is high in each cycle in which the lane has work left
+    and issues no products. While no layer runs, `read_address` is answered in `read_data` three cycles later. Of what
+    is written the lane keeps words `keep_from` to `keep_to` - 1 of each plane, and loads with `load_enable`.
     Tables and activations survive a reset of the lane's state.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, number: int = 0) -> None:
         self._config = config
+        self._number = number
         super().__init__(
             {
                 "i": In(stream.Signature(64)),
@@ -66,6 +70,10 @@ class Lane(wiring.Component):
                 "rows": In(INDEX_BITS),
                 "first_channel": In(INDEX_BITS),
                 "first_table": In(isa.CODE_TABLE_BITS),
+                "first_word": In(INDEX_BITS),
+                "keep_from": In(signed(INDEX_BITS)),
+                "keep_to": In(signed(INDEX_BITS)),
+                "load_enable": In(1),
                 "running": In(1),
                 "read_address": In(address_bits(config)),
                 "read_data": Out(data.ArrayLayout(unsigned(8), config.pixels)),
@@ -94,19 +102,27 @@ class Lane(wiring.Component):
         connect(m, flipped(self.i_write), activations.i_write)
         connect(m, flipped(self.table), decoder.table)
         connect(m, flipped(self.table), taps.table)
+        connect(m, flipped(self.table), mac.table)
         started = Signal()
         with m.If(self.start):
             m.d.sync += started.eq(1)
         m.d.comb += [
             decoder.i_ended.eq(self.i_ended),
             decoder.enable.eq(self.running & started),
+            decoder.bank.eq(self.layer.bank),
+            decoder.start.eq(self.start),
             decoder.code_tables.eq(self.layer.code_tables),
             decoder.first_table.eq(self.first_table),
+            taps.bank.eq(self.layer.bank),
+            taps.first_word.eq(self.first_word),
             taps.in_channels.eq(self.layer.in_channels),
             taps.taps.eq(self.layer.taps),
             taps.in_plane.eq(self.layer.in_plane),
             taps.start.eq(self.start),
             taps.rows.eq(self.rows),
+            mac.bank.eq(self.layer.bank),
+            mac.phases.eq(self.layer.phases),
+            mac.lane.eq(self._number),
             mac.words.eq(self.layer.words),
             mac.slot_shift.eq(self.layer.slot_shift),
             mac.maximum.eq(self.layer.maximum),
@@ -114,6 +130,9 @@ class Lane(wiring.Component):
             mac.first_channel.eq(self.first_channel),
             activations.address.eq(Mux(self.running, mac.address, self.read_address)),
             activations.advance.eq(mac.advance),
+            activations.keep_from.eq(self.keep_from),
+            activations.keep_to.eq(self.keep_to),
+            activations.load_enable.eq(self.load_enable),
             mac.pixels.eq(activations.pixels),
             self.read_data.eq(activations.pixels),
             self.done.eq(started & ~taps.busy & ~mac.busy),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, ResetInserter, Signal
+from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -12,14 +12,27 @@ from headrace.config import Config
 from .arbiter import RowArbiter
 from .lane import Lane, LayerParameters
 from .layouts import layout
-from .shapes import ERROR_CODE_BITS, INDEX_BITS, Table, TableWrite, address_bits, bank_write_layout, sums_layout
+from .shapes import (
+    ERROR_CODE_BITS,
+    INDEX_BITS,
+    Table,
+    TableWrite,
+    address_bits,
+    bank_write_layout,
+    pixel_bits,
+    sums_layout,
+)
 
 
 class Lanes(wiring.Component):
     """`start` (a pulse) begins a layer on all lanes; `done` is high when every row has left through `o`.
 
+    Tables arrive ahead, while another layer runs; a lane takes over what its own entries say at `start`, which must
+    come two cycles after the last table beat at the earliest. `table_phases` are the phases of the layer whose tables
+    arrive.
+
     `clear` resets all state but tables, activations and stall counts. `read_address` reads lane 0's activations; see
-    Lane.
+    Lane. `load_from` and `load_to` are the lanes that loads are for.
     `stall[n]` counts lane n's stalled cycles since `count_start`; `stalled_lanes` is how many stall in this cycle.
     """
 
@@ -30,8 +43,11 @@ class Lanes(wiring.Component):
                 "stream": In(stream.Signature(64)).array(config.lanes),
                 "ended": In(config.lanes),
                 "table": In(TableWrite()),
+                "table_phases": In(8),
                 "layer": In(LayerParameters()),
                 "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
+                "load_from": In(8),
+                "load_to": In(8),
                 "start": In(1),
                 "running": In(1),
                 "clear": In(1),
@@ -53,32 +69,56 @@ class Lanes(wiring.Component):
         arbiter = RowArbiter(config)
         m.submodules.arbiter = ResetInserter(self.clear)(arbiter)
         connect(m, arbiter.o, flipped(self.o))
+        table = self._table(m)
 
         rows_entry = data.View(layout(isa.LANE_ROWS), self.table.data)
+        keep_entry = data.View(layout(isa.LANE_KEEP), self.table.data)
+        word_bits = INDEX_BITS - pixel_bits(config)
+        dealt = data.StructLayout(
+            {
+                "rows": (config.channels).bit_length(),
+                "first_channel": range(config.channels),
+                "first_table": isa.CODE_TABLE_BITS,
+                "first_word": word_bits,
+                "keep_from": signed(INDEX_BITS),
+                "keep_to": signed(INDEX_BITS),
+            }
+        )
         done, stalled = Signal(config.lanes), Signal(config.lanes)
         for n in range(config.lanes):
-            lane = Lane(config)
+            lane = Lane(config, n)
             m.submodules[f"lane_{n}"] = ResetInserter(self.clear)(lane)
             connect(m, flipped(self.stream[n]), lane.i)
-            connect(m, flipped(self.table), lane.table)
+            connect(m, table, lane.table)
             connect(m, flipped(self.i_write), lane.i_write)
             connect(m, flipped(self.layer), lane.layer)
             connect(m, lane.o, arbiter.i[n])
-            rows, first_channel = Signal(INDEX_BITS, name=f"rows_{n}"), Signal(INDEX_BITS, name=f"first_channel_{n}")
-            first_table = Signal(isa.CODE_TABLE_BITS, name=f"first_table_{n}")
-            with m.If(self.table.valid & (self.table.table == Table.LANES) & (self.table.index == config.lanes + n)):
+            coming, present = Signal(dealt, name=f"coming_{n}"), Signal(dealt, name=f"present_{n}")
+            entry = self.table.valid & (self.table.table == Table.LANES)
+            with m.If(entry & (self.table.index == config.lanes + n)):
                 m.d.sync += [
-                    rows.eq(rows_entry.rows),
-                    first_channel.eq(rows_entry.first_channel),
-                    first_table.eq(rows_entry.table),
+                    coming.rows.eq(rows_entry.rows),
+                    coming.first_channel.eq(rows_entry.first_channel),
+                    coming.first_table.eq(rows_entry.table),
+                    coming.first_word.eq(rows_entry.first_word),
                 ]
+            with m.If(entry & (self.table.index == 2 * config.lanes + n)):
+                m.d.sync += [coming.keep_from.eq(keep_entry.keep_from), coming.keep_to.eq(keep_entry.keep_to)]
+            with m.If(self.start):
+                m.d.sync += present.eq(coming)
+            started = Signal(name=f"started_{n}")  # a cycle later, when `present` holds
+            m.d.sync += started.eq(self.start)
             m.d.comb += [
                 lane.i_ended.eq(self.ended[n]),
-                lane.start.eq(self.start),
+                lane.start.eq(started),
                 lane.running.eq(self.running),
-                lane.rows.eq(rows),
-                lane.first_channel.eq(first_channel),
-                lane.first_table.eq(first_table),
+                lane.rows.eq(present.rows),
+                lane.first_channel.eq(present.first_channel),
+                lane.first_table.eq(present.first_table),
+                lane.first_word.eq(present.first_word),
+                lane.keep_from.eq(present.keep_from),
+                lane.keep_to.eq(present.keep_to),
+                lane.load_enable.eq((n >= self.load_from) & (n < self.load_to)),
                 lane.read_address.eq(self.read_address),
                 done[n].eq(lane.done),
                 stalled[n].eq(lane.stalled & self.running),
@@ -93,3 +133,19 @@ class Lanes(wiring.Component):
                 m.d.sync += self.stall[n].eq(self.stall[n] + 1)
         m.d.comb += [self.done.eq(done.all()), self.stalled_lanes.eq(sum(stalled))]
         return m
+
+    def _table(self, m: Module) -> wiring.PureInterface:
+        """The tables for the lanes' memories, a cycle later; a tap names its mask row by where that begins, from 1."""
+        table = TableWrite().create()
+        tap = data.View(layout(isa.TAP), self.table.data)
+        place = Mux(tap.mask == 0, 0, (tap.mask - 1) * self.table_phases + 1)
+        with_place = Cat(tap.x_address, place[: isa.TAP.width - 52], tap.shift, tap.end)
+        assert len(with_place) == isa.TAP.width
+        m.d.sync += [
+            table.valid.eq(self.table.valid),
+            table.bank.eq(self.table.bank),
+            table.table.eq(self.table.table),
+            table.index.eq(self.table.index),
+            table.data.eq(Mux(self.table.table == Table.TAPS, with_place, self.table.data)),
+        ]
+        return table

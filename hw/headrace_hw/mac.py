@@ -11,30 +11,39 @@ from headrace import isa
 from headrace.config import Config
 
 from .activations import ActivationMemory
-from .shapes import INDEX_BITS, address_bits, operation_layout, sums_layout
+from .masks import Masks
+from .multiply import SharedMultiplier
+from .shapes import INDEX_BITS, TableWrite, address_bits, operation_layout, pixel_bits, sums_layout
 
 
 class Mac(wiring.Component):
     """Runs an operation over the `words` words of its row; the row's last operation sends the sums on.
 
     One word per cycle. Reads of the activation memory go out at `address` and come back in `pixels` three cycles
-    later; the whole pipeline stands still while a finished word is not taken (`advance` low). Accumulators are read,
-    added to and written in one cycle, so an operation may follow the last one on the same word. Latency: 5 cycles from
-    an operation to its word. Sums wrap at `acc_bits`: the compiler proves that none gets there.
+    later; the whole pipeline stands still while a finished word is not taken (`advance` low). An operation may follow
+    the last one on the same word. Latency: `delay` cycles
+    from an operation to its word. Sums wrap at `acc_bits`: the compiler proves that none gets there.
+
+    With `maximum` every operation sends its products on, the row's last one as `final`; see Maxima. Pixels that `Masks`
+    rules out count as 0, or -128 for a maximum.
     """
 
-    delay = ActivationMemory.delay + 2  # the product, the sum
+    delay = ActivationMemory.delay + SharedMultiplier.delay + 1  # the last one: the sum
 
     def __init__(self, config: Config) -> None:
         self._config = config
         super().__init__(
             {
                 "i": In(stream.Signature(operation_layout(config))),
+                "table": In(TableWrite()),
+                "bank": In(1),
                 "words": In(INDEX_BITS),
+                "phases": In(8),
                 "slot_shift": In(4),
                 "maximum": In(1),
                 "start": In(1),
                 "first_channel": In(INDEX_BITS),
+                "lane": In(8),
                 "advance": Out(1),
                 "address": Out(address_bits(config)),
                 "pixels": In(data.ArrayLayout(unsigned(8), config.pixels)),
@@ -49,22 +58,41 @@ class Mac(wiring.Component):
         config = self._config
         pixels, acc_bits = config.pixels, config.acc_bits
         acc_address_bits = (config.acc_words - 1).bit_length()
+        m.submodules.masks = masks = Masks(config)
+        assert Masks.delay == ActivationMemory.delay
 
         # Issue: one word of an operation a cycle.
         operation = self.i.payload
-        word = Signal(INDEX_BITS)
+        word = Signal(acc_address_bits)
+        phase = Signal(len(masks.phase))
         next_address = Signal(address_bits(config))
-        last_word = Signal()
+        next_position = Signal(INDEX_BITS - pixel_bits(config))  # in words; an operation's words are P pixels apart
+        begins, last_word = Signal(init=1), Signal()
+        position = Cat(
+            operation.position[: pixel_bits(config)],
+            Mux(begins, operation.position.as_unsigned()[pixel_bits(config) :], next_position),
+        )
         m.d.comb += [
             last_word.eq(word + 1 == self.words),
-            self.address.eq(Mux(word == 0, operation.address, next_address)),
+            self.address.eq(Mux(begins, operation.address, next_address)),
             self.issue.eq(self.i.valid & self.advance),
             self.i.ready.eq(self.advance & last_word),
+            masks.advance.eq(self.advance),
+            masks.position.eq(position.as_signed()),
+            masks.end.eq(operation.end),
+            masks.every_column.eq(operation.every_column),
+            masks.row.eq(operation.mask),
+            masks.phase.eq(phase),
+            masks.bank.eq(self.bank),
         ]
+        wiring.connect(m, wiring.flipped(self.table), masks.table)
         with m.If(self.issue):
             m.d.sync += [
                 next_address.eq(self.address + pixels),
+                next_position.eq(position[pixel_bits(config) :] + 1),
                 word.eq(Mux(last_word, 0, word + 1)),
+                begins.eq(last_word),
+                phase.eq(Mux(last_word | (phase + 1 == self.phases), 0, phase + 1)),
             ]
 
         stage_layout = data.StructLayout(
@@ -74,13 +102,13 @@ class Mac(wiring.Component):
                 "write": acc_address_bits,
                 "fresh": 1,
                 "emit": 1,
+                "final": 1,
                 "first": 1,
                 "last": 1,
             }
         )
         valid = [Signal(name=f"valid_{n}") for n in range(1, self.delay + 1)]
         stage = [Signal(stage_layout, name=f"stage_{n}") for n in range(1, self.delay)]
-        products = Signal(data.ArrayLayout(signed(8 + isa.VALUE_BITS), pixels))
         source = Mux(operation.first, operation.source, operation.target)
         with m.If(self.advance):
             m.d.sync += [
@@ -88,41 +116,74 @@ class Mac(wiring.Component):
                 stage[0].value.eq(operation.value),
                 stage[0].read.eq((source << self.slot_shift) + word),
                 stage[0].write.eq((operation.target << self.slot_shift) + word),
-                stage[0].fresh.eq(operation.first & ~operation.differential),
-                stage[0].emit.eq(operation.last),
-                stage[0].first.eq(word == 0),
+                stage[0].fresh.eq(self.maximum | (operation.first & ~operation.differential)),
+                stage[0].emit.eq(self.maximum | operation.last),
+                stage[0].final.eq(operation.last),
+                stage[0].first.eq(begins),
                 stage[0].last.eq(last_word),
             ]
             for n in range(1, self.delay - 1):
                 m.d.sync += [valid[n].eq(valid[n - 1]), stage[n].eq(stage[n - 1])]
-            for n in range(pixels):
-                m.d.sync += products[n].eq(self.pixels[n].as_signed() * stage[-2].value)
 
-        # Accumulate: read, add, write in one cycle.
+        # Multiply: two pixels share a multiplier.
+        at_multiply = ActivationMemory.delay - 1
+        offset = Signal(signed(isa.VALUE_BITS + 8))
+        with m.If(self.advance):
+            m.d.sync += offset.eq(-128 * stage[at_multiply + 1].value)
+        products: list = []
+        for n in range(0, pixels, 2):
+            multiplier = SharedMultiplier(min(2, pixels))
+            m.submodules[f"multiplier_{n}"] = multiplier
+            m.d.comb += [
+                multiplier.advance.eq(self.advance),
+                multiplier.weight.eq(stage[at_multiply].value),
+                multiplier.offset.eq(offset),
+                multiplier.outside.eq(Mux(self.maximum, -128, 0)),
+            ]
+            for k in range(min(2, pixels)):
+                m.d.comb += [
+                    multiplier.pixels[k].eq(self.pixels[n + k].as_signed()),
+                    multiplier.mask[k].eq(masks.mask[n + k]),
+                ]
+                products.append(multiplier.products[k])
+
+        # Accumulate: read in one cycle, add and write in the next. Sums that are read in the cycle in which they are
+        # written are in `o` by the time they are needed.
         m.submodules.accumulators = memory = Memory(
             shape=unsigned(acc_bits * pixels), depth=config.acc_words, init=[], attrs={"ram_style": "distributed"}
         )
         write, read = memory.write_port(), memory.read_port(domain="comb")
-        now = stage[-1]
-        old = data.View(data.ArrayLayout(signed(acc_bits), pixels), read.data)
-        sums = Signal(data.ArrayLayout(signed(acc_bits), pixels))
+        before, now = stage[-2:]
+        accumulators = data.ArrayLayout(signed(acc_bits), pixels)
+        held, sums = Signal(accumulators), Signal(accumulators)
+        # One for every few pixels; "keep" because synthesis would make one of all of them again.
+        forward = [Signal(name=f"forward_{n}", attrs={"keep": 1}) for n in range(0, pixels, 4)]
+        fresh = [Signal(name=f"fresh_{n}", attrs={"keep": 1}) for n in range(0, pixels, 4)]
+        with m.If(self.advance):
+            m.d.sync += [held.eq(read.data)]
+            m.d.sync += [f.eq(valid[-2] & (before.read == now.write)) for f in forward]
+            m.d.sync += [f.eq(before.fresh) for f in fresh]
         for n in range(pixels):
-            start = Mux(now.fresh, 0, old[n])
-            smaller = ~now.fresh & (products[n] < old[n])
-            m.d.comb += sums[n].eq(Mux(self.maximum, Mux(smaller, old[n], products[n]), start + products[n]))
+            old = Mux(fresh[n // 4], 0, Mux(forward[n // 4], self.o.payload.sums[n], held[n]))
+            total = Signal(acc_bits + 1, name=f"total_{n}")  # below the sum, where the product's carry comes from
+            m.d.comb += [
+                total.eq(Cat(1, products[n].value).as_signed() + Cat(products[n].carry, old).as_signed()),
+                sums[n].eq(total[1:]),
+            ]
         m.d.comb += [
-            read.addr.eq(now.read),
+            read.addr.eq(before.read),
             write.addr.eq(now.write),
             write.data.eq(sums),
-            write.en.eq(valid[-2] & self.advance),
+            write.en.eq(valid[-2]),  # again, the same, while the pipeline stands still
         ]
 
         # Emit.
-        channel = Signal(INDEX_BITS)
+        channel = Signal(range(config.channels))
         m.d.comb += [
             self.advance.eq(~self.o.valid | self.o.ready),
             self.o.valid.eq(valid[-1]),
             self.o.payload.channel.eq(channel),
+            self.o.payload.lane.eq(self.lane),
             self.busy.eq(self.i.valid | Cat(valid).any()),
         ]
         with m.If(self.advance):
@@ -131,9 +192,10 @@ class Mac(wiring.Component):
                 self.o.payload.sums.eq(sums),
                 self.o.payload.first.eq(now.first),
                 self.o.payload.last.eq(now.last),
+                self.o.payload.final.eq(now.final),
             ]
         with m.If(self.start):
             m.d.sync += channel.eq(self.first_channel)
-        with m.Elif(self.o.valid & self.o.ready & self.o.payload.last):
+        with m.Elif(self.o.valid & self.o.ready & self.o.payload.last & self.o.payload.final):
             m.d.sync += channel.eq(channel + 1)
         return m

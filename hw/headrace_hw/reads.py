@@ -1,9 +1,9 @@
-"""The read side: blocks for the sequencer and streams for the lanes over one AXI master."""
+"""The read side: blocks for the sequencer and streams for the lanes over the AXI read masters."""
 
 from __future__ import annotations
 
 from amaranth import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from headrace.config import Config
@@ -13,13 +13,17 @@ from .burst import Block, BurstSplitter
 from .fetcher import LaneFetcher, LaneStream
 from .reader import ReadMaster
 
+Beat = data.StructLayout({"valid": 1, "data": 64, "error": 1, "of_block": 1, "lane": 8, "layer": 1})
+"""A beat that arrives in this cycle: of a block, or of the stream of a lane, of one of two layers (see LaneFetcher)."""
+
 
 class ReadSide(wiring.Component):
-    """Blocks go before lane bursts. Every beat that arrives passes by `beat_*` for one cycle.
+    """Port p serves lanes p, p + ports, ...; port 0 serves blocks too, before lane bursts. Every beat that arrives
+    passes by `beat` for one cycle.
 
-    Beats of a block wait for `block_ready`; those of lanes have their place reserved. `clear` forgets blocks and
-    streams that have not been requested, and requests nothing more; it may be held while the reader is not idle, and
-    beats are thrown away then.
+    Beats of a block wait for `block_ready`; those of lanes have their place reserved. `request`, `requested`, `switch`
+    and `ended`: see LaneFetcher. `clear` forgets blocks and streams that have not been requested, and requests nothing
+    more; it may be held while the masters are not idle, and beats are thrown away then.
     """
 
     def __init__(self, config: Config) -> None:
@@ -30,60 +34,84 @@ class ReadSide(wiring.Component):
                 "i_block": In(stream.Signature(Block)),
                 "i_stream": In(stream.Signature(LaneStream(lane_bits), always_ready=True)),
                 "block_ready": In(1),
-                "beat_valid": Out(1),
-                "beat_data": Out(64),
-                "beat_error": Out(1),
-                "beat_of_block": Out(1),
-                "beat_lane": Out(8),
+                "beat": Out(data.ArrayLayout(Beat, config.read_ports)),
                 "lane": Out(stream.Signature(64)).array(config.lanes),
                 "ended": Out(config.lanes),
-                "streaming": Out(1),
+                "request": In(1),
+                "requested": Out(1),
+                "switch": In(1),
                 "clear": In(1),
                 "idle": Out(1),
-                "axi": Out(AXI4ReadSignature()),
+                "axi": Out(AXI4ReadSignature()).array(config.read_ports),
             }
         )
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        config = self._config
+        config, ports = self._config, self._config.read_ports
         splitter = BurstSplitter(config.burst_beats)
         m.submodules.splitter = ResetInserter(self.clear)(splitter)
-        m.submodules.fetcher = fetcher = LaneFetcher(config.lanes, config.fifo_beats, config.burst_beats)
-        m.submodules.master = master = ReadMaster(fetcher.tag_bits + 1)
         connect(m, flipped(self.i_block), splitter.i)
-        connect(m, flipped(self.i_stream), fetcher.i_stream)
-        connect(m, master.axi, flipped(self.axi))
-        for n in range(config.lanes):
-            connect(m, fetcher.lane[n], flipped(self.lane[n]))
+        requested, idle = [], []
+        for p in range(ports):
+            fetcher = LaneFetcher(config.lanes // ports, config.fifo_beats, config.burst_beats)
+            master = ReadMaster(fetcher.tag_bits + 2)
+            m.submodules[f"fetcher_{p}"], m.submodules[f"master_{p}"] = fetcher, master
+            connect(m, master.axi, flipped(self.axi[p]))
+            for n in range(config.lanes // ports):
+                connect(m, fetcher.lane[n], flipped(self.lane[n * ports + p]))
+                m.d.comb += self.ended[n * ports + p].eq(fetcher.ended[n])
+            lane = self.i_stream.payload.lane
+            m.d.comb += [
+                fetcher.i_stream.valid.eq(self.i_stream.valid & (lane % ports == p)),
+                fetcher.i_stream.payload.lane.eq(lane // ports),
+                fetcher.i_stream.payload.address.eq(self.i_stream.payload.address),
+                fetcher.i_stream.payload.beats.eq(self.i_stream.payload.beats),
+                fetcher.request.eq(self.request),
+                fetcher.switch.eq(self.switch),
+                fetcher.clear.eq(self.clear),
+            ]
+            if p == 0:
+                self._share(m, splitter, fetcher, master)
+            else:
+                m.d.comb += [
+                    master.i.valid.eq(fetcher.o_request.valid & ~self.clear),
+                    master.i.payload.address.eq(fetcher.o_request.payload.address),
+                    master.i.payload.beats.eq(fetcher.o_request.payload.beats),
+                    master.i.payload.tag.eq(fetcher.o_request.payload.tag),
+                    fetcher.o_request.ready.eq(master.i.ready),
+                ]
+            of_block = master.o.payload.tag[-1]
+            beat = master.o.payload
+            tag = beat.tag[:-1]
+            m.d.comb += [
+                master.o.ready.eq(~of_block | self.block_ready | self.clear),
+                self.beat[p].valid.eq(master.o.valid & master.o.ready),
+                self.beat[p].data.eq(beat.data),
+                self.beat[p].error.eq(beat.error),
+                self.beat[p].of_block.eq(of_block),
+                self.beat[p].lane.eq(tag[:-1] * ports + p),
+                self.beat[p].layer.eq(tag[-1]),
+                fetcher.i_beat.valid.eq(self.beat[p].valid & ~of_block),
+                fetcher.i_beat.payload.eq(Cat(beat.data, tag, beat.last, beat.error)),
+            ]
+            requested.append(fetcher.requested)
+            idle.append(master.idle)
+        m.d.comb += [self.requested.eq(Cat(requested).all()), self.idle.eq(Cat(idle).all())]
+        return m
 
-        # A request that waits stays the one that is offered.
+    def _share(self, m: Module, splitter: BurstSplitter, fetcher: LaneFetcher, master: ReadMaster) -> None:
+        """Blocks and lanes at one master. A request that waits stays the one that is offered."""
         block_turn, waiting, waiting_block = Signal(), Signal(), Signal()
         lane_request, request = fetcher.o_request, master.i
+        of_block = 1 << (fetcher.tag_bits + 1)
         m.d.comb += [
             block_turn.eq(Mux(waiting, waiting_block, splitter.o.valid)),
             request.valid.eq(Mux(block_turn, splitter.o.valid, lane_request.valid) & ~self.clear),
             request.payload.address.eq(Mux(block_turn, splitter.o.payload.address, lane_request.payload.address)),
             request.payload.beats.eq(Mux(block_turn, splitter.o.payload.beats, lane_request.payload.beats)),
-            request.payload.tag.eq(Mux(block_turn, 1 << fetcher.tag_bits, lane_request.payload.tag)),
+            request.payload.tag.eq(Mux(block_turn, of_block, lane_request.payload.tag)),
             splitter.o.ready.eq(block_turn & request.ready),
             lane_request.ready.eq(~block_turn & request.ready),
         ]
         m.d.sync += [waiting.eq(request.valid & ~request.ready & ~self.clear), waiting_block.eq(block_turn)]
-
-        beat = master.o.payload
-        m.d.comb += [
-            self.beat_of_block.eq(beat.tag[-1]),
-            master.o.ready.eq(~self.beat_of_block | self.block_ready | self.clear),
-            self.beat_valid.eq(master.o.valid & master.o.ready),
-            self.beat_data.eq(beat.data),
-            self.beat_error.eq(beat.error),
-            self.beat_lane.eq(beat.tag[:-1]),
-            fetcher.i_beat.valid.eq(self.beat_valid & ~self.beat_of_block),
-            fetcher.i_beat.payload.eq(Cat(beat.data, beat.tag[:-1], beat.last, beat.error)),
-            fetcher.clear.eq(self.clear),
-            self.ended.eq(fetcher.ended),
-            self.streaming.eq(fetcher.busy),
-            self.idle.eq(master.idle),
-        ]
-        return m

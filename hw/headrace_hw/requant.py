@@ -22,7 +22,7 @@ class Requant(wiring.Component):
     """clip(((sum + bias) * multiplier + (1 << (shift - 1))) >> shift, clamp_low, clamp_high), P sums per cycle.
 
     Bias, multiplier and shift (1..63) are the output channel's. Rounds half up. Latency: 7 cycles; the pipeline stands
-    still while its output is not taken.
+    still while its output is not taken. The channels' constants of layer `bank` are in use; the others may be written.
     """
 
     delay = 7
@@ -33,6 +33,7 @@ class Requant(wiring.Component):
             {
                 "i": In(stream.Signature(sums_layout(config))),
                 "table": In(TableWrite()),
+                "bank": In(1),
                 "clamp_low": In(signed(8)),
                 "clamp_high": In(signed(8)),
                 "o": Out(stream.Signature(pixels_layout(config))),
@@ -45,7 +46,7 @@ class Requant(wiring.Component):
         config = self._config
         advance = Signal()
         valid = Signal(self.delay)
-        tags_layout = data.StructLayout({"channel": INDEX_BITS, "first": 1, "last": 1})
+        tags_layout = data.StructLayout({"channel": INDEX_BITS, "lane": 8, "first": 1, "last": 1})
         tags = [Signal(tags_layout, name=f"tags_{n}") for n in range(self.delay)]
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
@@ -53,6 +54,7 @@ class Requant(wiring.Component):
             self.busy.eq(valid.any()),
             self.o.valid.eq(valid[-1]),
             self.o.payload.channel.eq(tags[-1].channel),
+            self.o.payload.lane.eq(tags[-1].lane),
             self.o.payload.first.eq(tags[-1].first),
             self.o.payload.last.eq(tags[-1].last),
         ]
@@ -60,23 +62,24 @@ class Requant(wiring.Component):
             m.d.sync += valid.eq(Cat(self.i.valid, valid[:-1]))
             m.d.sync += [
                 tags[0].channel.eq(self.i.payload.channel),
+                tags[0].lane.eq(self.i.payload.lane),
                 tags[0].first.eq(self.i.payload.first),
                 tags[0].last.eq(self.i.payload.last),
             ]
             m.d.sync += [after.eq(before) for before, after in pairwise(tags)]
 
         # The channel's constants, a cycle behind the sums, then with them down the pipeline.
-        m.submodules.channels = memory = Memory(shape=unsigned(CHANNEL_BITS), depth=config.channels, init=[])
+        m.submodules.channels = memory = Memory(shape=unsigned(CHANNEL_BITS), depth=2 * config.channels, init=[])
         write, read = memory.write_port(), memory.read_port()
         beat = data.View(layout(isa.CHANNEL), self.table.data)
         constants_layout = data.StructLayout(
             {"bias": signed(isa.BIAS_BITS), "multiplier": isa.MULTIPLIER_BITS, "shift": isa.SHIFT_BITS}
         )
         m.d.comb += [
-            write.addr.eq(self.table.index),
+            write.addr.eq(Cat(self.table.index[: len(write.addr) - 1], self.table.bank)),
             write.data.eq(Cat(beat.bias, beat.multiplier, beat.shift)),
             write.en.eq(self.table.valid & (self.table.table == Table.CHANNELS)),
-            read.addr.eq(self.i.payload.channel),
+            read.addr.eq(Cat(self.i.payload.channel[: len(read.addr) - 1], self.bank)),
             read.en.eq(advance),
         ]
         constants = data.View(constants_layout, read.data)

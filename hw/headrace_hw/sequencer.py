@@ -1,4 +1,4 @@
-"""The sequencer: runs a program of descriptors, one after the other."""
+"""The sequencer: runs a program of descriptors, one after the other, and prepares the next layer while one runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from headrace import isa
@@ -15,7 +15,9 @@ from headrace.isa import NOBODY, ErrorCode, Opcode
 
 from .burst import Block
 from .csr import ERROR, Profile
+from .descriptors import valid_descriptor
 from .layouts import layout
+from .reads import Beat
 from .shapes import ERROR_CODE_BITS
 
 DESCRIPTOR = layout(isa.DESCRIPTOR)
@@ -25,9 +27,18 @@ DESCRIPTOR_BEATS = isa.DESCRIPTOR_BYTES // isa.BEAT_BYTES
 class Sequencer(wiring.Component):
     """Fetches descriptors and runs them; see `isa.Opcode`.
 
-    The first error ends the program: `fail` pulses with `error`, then the sequencer stays busy, holding `clear`, until
-    the AXI masters and all that writes activations are idle, and can be started anew. `clear` also follows each layer.
+    The front fetches descriptors, into `coming`, and the tables of layers, into half `coming_bank` of the table
+    memories, which it then gives to the back: the back runs layers, of `descriptor` and half `bank`. So the front is
+    one layer ahead; streams of the coming layer are requested too (`stream_request`) once those of the present layer
+    are. LOAD, STORE and END are the front's own and wait for the back. A layer begins at most LAYER_GAP cycles after
+    the one before, if its tables have arrived by then.
+
+    The first error ends the program: `fail` pulses with `error`, then the sequencer stays busy, holding `clear` and
+    `forget`, until the AXI masters and all that writes activations are idle, and can be started anew. `clear` also
+    follows each layer.
     """
+
+    LAYER_GAP = 4
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -45,21 +56,21 @@ class Sequencer(wiring.Component):
                 "error": Out(ERROR),
                 "cycles": Out(32),
                 "o_profile": Out(stream.Signature(Profile, always_ready=True)),
-                # Reads of blocks; every beat of the reader passes by `beat_*`
+                # Reads: blocks, and every beat that arrives
                 "o_read": Out(stream.Signature(Block)),
-                "beat_valid": In(1),
-                "beat_data": In(64),
-                "beat_error": In(1),
-                "beat_of_block": In(1),
-                "beat_lane": In(8),
+                "beat": In(data.ArrayLayout(Beat, config.read_ports)),
                 "reader_idle": In(1),
+                "stream_request": Out(1),
+                "streams_requested": In(1),
+                "streams_ended": In(1),
                 # Writes
                 "o_write": Out(stream.Signature(Block)),
                 "write_done": In(1),
                 "write_error": In(1),
                 "writes_idle": In(1),
-                # Datapath
-                "descriptor": Out(DESCRIPTOR),
+                # Datapath: the front's
+                "coming": Out(DESCRIPTOR),
+                "coming_bank": Out(1),
                 "loading": Out(1),
                 "load_start": Out(1),
                 "load_busy": In(1),
@@ -67,10 +78,14 @@ class Sequencer(wiring.Component):
                 "table_start": Out(1),
                 "tabling": Out(1),
                 "table_done": In(1),
+                # The back's
+                "descriptor": Out(DESCRIPTOR),
+                "bank": Out(1),
                 "layer_start": Out(1),
                 "running": Out(1),
                 "layer_idle": In(1),
                 "clear": Out(1),
+                "forget": Out(1),
                 "lane_error": In(config.lanes),
                 "lane_error_code": In(ERROR_CODE_BITS).array(config.lanes),
                 "stalled_lanes": In(range(config.lanes + 1)),
@@ -79,68 +94,97 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        descriptor = self.descriptor
-        address = Signal(32)
-        number = Signal(8)
-        profiled = Signal(range(isa.BEAT_BYTES * 8 + 1))
-        left = Signal(32)
-        signature = Signal(64)
-        spent, stall = Signal(32), Signal(32)
-        draining, fetching = Signal(), Signal()
-        fault = Signal(ErrorCode)
-        fault_lane = Signal(8)
-        working = Signal()
-
+        self._working, self._draining, self._fetching = Signal(), Signal(), Signal()
+        self._fault, self._fault_lane = Signal(ErrorCode), Signal(8)
+        self._front_fault = Signal()  # the fault, if it is the front's own, concerns its descriptor
+        self._number, self._run_number = Signal(8), Signal(8)
+        self._offered = Signal()  # the coming layer can begin
+        self._took = Signal()  # the back begins it
+        self._back_idle = Signal()
         m.d.comb += [
-            self.busy.eq(working | draining),
-            self.clear.eq(draining),
-            fault_lane.eq(NOBODY),
+            self.busy.eq(self._working | self._draining),
+            self.clear.eq(self._draining),
+            self.forget.eq(self._draining),
+            self._fault_lane.eq(NOBODY),
         ]
-        with m.If(working):
-            m.d.sync += [self.cycles.eq(self.cycles + 1), spent.eq(spent + 1)]
+        self._counters(m)
+        self._signatures(m)
+        self._front(m)
+        self._back(m)
+        self._faults(m)
+        return m
+
+    def _counters(self, m: Module) -> None:
+        """Cycles since the descriptor before ended, stall cycles of the layer."""
+        self._spent, self._stall = Signal(32), Signal(32)
+        self._profiled = Signal(range(isa.BEAT_BYTES * 8 + 1))
+        self._profile = Signal()
+        with m.If(self._working):
+            m.d.sync += [self.cycles.eq(self.cycles + 1), self._spent.eq(self._spent + 1)]
             with m.If(self.running):
-                m.d.sync += stall.eq(stall + self.stalled_lanes)
-            with m.If(self.beat_valid & ~fetching):
-                m.d.sync += signature.eq(signature ^ self.beat_data)
+                m.d.sync += self._stall.eq(self._stall + self.stalled_lanes)
+        m.d.comb += [
+            self.o_profile.payload.index.eq(self._profiled),
+            self.o_profile.payload.cycles.eq(self._spent),
+            self.o_profile.payload.stall.eq(self._stall),
+            self.o_profile.valid.eq(self._profile & ~self._profiled[-1]),
+        ]
+        with m.If(self._profile):
+            m.d.sync += [self._profiled.eq(self._profiled + ~self._profiled[-1]), self._spent.eq(0), self._stall.eq(0)]
 
-        def profile() -> list:
-            return [
-                self.o_profile.valid.eq(~profiled[-1]),
-                self.o_profile.payload.index.eq(profiled),
-                self.o_profile.payload.cycles.eq(spent),
-                self.o_profile.payload.stall.eq(stall),
-            ]
+    def _signatures(self, m: Module) -> None:
+        """XOR of all beats of either layer."""
+        self._signature = Signal(data.ArrayLayout(64, 2))
+        for half in (0, 1):
+            parts = []
+            for beat in self.beat:
+                counts = Mux(beat.of_block, self.tabling & (self.coming_bank == half), beat.layer == half)
+                parts.append(Mux(beat.valid & counts, beat.data, 0))
+            total = parts[0] ^ parts[1] if len(parts) > 1 else parts[0]
+            m.d.sync += self._signature[half].eq(self._signature[half] ^ total)
+            with m.If(self.table_start & (self.coming_bank == half)):
+                m.d.sync += self._signature[half].eq(0)
 
-        @contextmanager
-        def state(name: str) -> Iterator[None]:
-            """A state that any fault ends."""
-            with m.State(name):
-                yield
-                with m.If(self.fail):
-                    m.next = "DRAIN"
+    @contextmanager
+    def _state(self, m: Module, name: str, then: str) -> Iterator[None]:
+        """A state that any fault ends."""
+        with m.State(name):
+            yield
+            with m.If(self.fail):
+                m.next = then
 
-        with m.FSM():
+    def _front(self, m: Module) -> None:
+        coming = self.coming
+        address, left = Signal(32), Signal(32)
+        block = self.beat[0]
+        block_valid = block.valid & block.of_block
+        m.d.comb += [
+            self.o_read.payload.address.eq(coming.address + self.data),
+            self.o_read.payload.beats.eq(coming.beats),
+            self.o_write.payload.address.eq(coming.address + self.data),
+            self.o_write.payload.beats.eq(coming.beats),
+        ]
+        with m.FSM(name="front"):
             with m.State("IDLE"):
                 with m.If(self.start):
                     m.d.sync += [
-                        working.eq(1),
+                        self._working.eq(1),
                         address.eq(self.program),
-                        number.eq(0),
-                        profiled.eq(0),
+                        self._number.eq(0),
+                        self._profiled.eq(0),
                         self.cycles.eq(0),
-                        spent.eq(0),
-                        stall.eq(0),
+                        self._spent.eq(0),
+                        self._stall.eq(0),
                     ]
                     m.next = "POINTERS"
-            with state("POINTERS"):
-                m.d.comb += fetching.eq(1)
+            with self._state(m, "POINTERS", "DRAIN"):
+                m.d.comb += self._fetching.eq(1)
                 with m.If((self.program[:3] | self.data[:3]).any()):
-                    m.d.comb += fault.eq(ErrorCode.BAD_POINTER)
+                    m.d.comb += [self._fault.eq(ErrorCode.BAD_POINTER), self._front_fault.eq(1)]
                 m.next = "FETCH"
-
-            with state("FETCH"):
+            with self._state(m, "FETCH", "DRAIN"):
                 m.d.comb += [
-                    fetching.eq(1),
+                    self._fetching.eq(1),
                     self.o_read.valid.eq(1),
                     self.o_read.payload.address.eq(address),
                     self.o_read.payload.beats.eq(DESCRIPTOR_BEATS),
@@ -148,164 +192,144 @@ class Sequencer(wiring.Component):
                 m.d.sync += left.eq(DESCRIPTOR_BEATS)
                 with m.If(self.o_read.ready):
                     m.next = "DESCRIPTOR"
-            with state("DESCRIPTOR"):
-                m.d.comb += fetching.eq(1)
-                with m.If(self.beat_valid):
+            with self._state(m, "DESCRIPTOR", "DRAIN"):
+                m.d.comb += self._fetching.eq(1)
+                with m.If(block_valid):
                     m.d.sync += [
-                        descriptor.as_value().eq(Cat(descriptor.as_value()[64:], self.beat_data)),
+                        coming.as_value().eq(Cat(coming.as_value()[64:], block.data)),
                         left.eq(left - 1),
                     ]
                     with m.If(left == 1):
                         m.next = "CHECK"
-            with state("CHECK"):
-                m.d.sync += [left.eq(descriptor.beats), signature.eq(0)]
-                with m.Switch(descriptor.opcode):
-                    with m.Case(Opcode.END):
-                        m.next = "END"
-                    with m.Case(Opcode.LOAD):
-                        m.next = "LOAD"
-                    with m.Case(Opcode.STORE):
-                        m.next = "STORE"
-                    with m.Case(Opcode.LAYER):
-                        m.next = "TABLES"
-                with m.If(~self._valid(m)):
-                    m.d.comb += fault.eq(ErrorCode.BAD_DESCRIPTOR)
+            with self._state(m, "CHECK", "DRAIN"):
+                m.d.sync += left.eq(coming.beats)
+                with m.If(~valid_descriptor(m, coming, self._config)):
+                    m.d.comb += [self._fault.eq(ErrorCode.BAD_DESCRIPTOR), self._front_fault.eq(1)]
+                with m.Elif(coming.opcode == Opcode.LAYER):
+                    m.next = "TABLES"
+                with m.Else():
+                    m.next = "WAIT"
 
-            with state("LOAD"):
+            with self._state(m, "TABLES", "DRAIN"):
                 m.d.comb += [
                     self.o_read.valid.eq(1),
-                    self.o_read.payload.address.eq(descriptor.address + self.data),
-                    self.o_read.payload.beats.eq(descriptor.beats),
-                    self.load_start.eq(1),
-                ]
-                with m.If(self.o_read.ready):
-                    m.next = "LOADING"
-            with state("LOADING"):
-                m.d.comb += self.loading.eq(1)
-                with m.If(self.beat_valid):
-                    m.d.sync += left.eq(left - 1)
-                with m.If((left == 0) & ~self.load_busy):
-                    m.next = "NEXT"
-
-            with state("STORE"):
-                m.d.comb += [
-                    self.o_write.valid.eq(1),
-                    self.o_write.payload.address.eq(descriptor.address + self.data),
-                    self.o_write.payload.beats.eq(descriptor.beats),
-                    self.store_start.eq(self.o_write.ready),
-                ]
-                with m.If(self.o_write.ready):
-                    m.next = "STORING"
-            with state("STORING"):
-                with m.If(self.write_done):
-                    m.next = "NEXT"
-
-            with state("TABLES"):
-                m.d.comb += [
-                    self.o_read.valid.eq(1),
-                    self.o_read.payload.address.eq(descriptor.address + self.program),
-                    self.o_read.payload.beats.eq(descriptor.beats),
+                    self.o_read.payload.address.eq(coming.address + self.program),
                     self.table_start.eq(1),
                 ]
                 with m.If(self.o_read.ready):
                     m.next = "TABLING"
-            with state("TABLING"):
+            with self._state(m, "TABLING", "DRAIN"):
                 m.d.comb += self.tabling.eq(1)
                 with m.If(self.table_done):
-                    m.d.comb += self.layer_start.eq(1)
-                    m.next = "RUN"
-            with state("RUN"):
-                m.d.comb += self.running.eq(1)
-                with m.If(self.layer_idle):
-                    m.next = "VERIFY"
-            with state("VERIFY"):
-                m.d.comb += self.clear.eq(1)
-                with m.If(signature != descriptor.signature):
-                    m.d.comb += fault.eq(ErrorCode.SIGNATURE)
-                m.next = "NEXT"
+                    m.next = "STREAMS"
+            with self._state(m, "STREAMS", "DRAIN"):
+                with m.If(self.streams_requested):
+                    m.d.comb += self.stream_request.eq(1)
+                    m.next = "OFFER"
+            with self._state(m, "OFFER", "DRAIN"):
+                m.d.comb += self._offered.eq(1)
+                with m.If(self._took):
+                    m.d.sync += self.coming_bank.eq(~self.coming_bank)
+                    m.next = "NEXT"
 
-            with state("NEXT"):
-                m.d.comb += profile()
-                m.d.sync += [
-                    address.eq(address + isa.DESCRIPTOR_BYTES),
-                    number.eq(number + 1),
-                    profiled.eq(profiled + ~profiled[-1]),
-                    spent.eq(0),
-                    stall.eq(0),
-                ]
+            with self._state(m, "WAIT", "DRAIN"):
+                with m.If(self._back_idle):
+                    with m.Switch(coming.opcode):
+                        with m.Case(Opcode.LOAD):
+                            m.next = "LOAD"
+                        with m.Case(Opcode.STORE):
+                            m.next = "STORE"
+                        with m.Default():
+                            m.next = "END"
+            with self._state(m, "LOAD", "DRAIN"):
+                m.d.comb += [self.o_read.valid.eq(1), self.load_start.eq(1)]
+                with m.If(self.o_read.ready):
+                    m.next = "LOADING"
+            with self._state(m, "LOADING", "DRAIN"):
+                m.d.comb += self.loading.eq(1)
+                with m.If(block_valid):
+                    m.d.sync += left.eq(left - 1)
+                with m.If((left == 0) & ~self.load_busy):
+                    m.d.comb += self._profile.eq(1)
+                    m.next = "NEXT"
+            with self._state(m, "STORE", "DRAIN"):
+                m.d.comb += [self.o_write.valid.eq(1), self.store_start.eq(self.o_write.ready)]
+                with m.If(self.o_write.ready):
+                    m.next = "STORING"
+            with self._state(m, "STORING", "DRAIN"):
+                with m.If(self.write_done):
+                    m.d.comb += self._profile.eq(1)
+                    m.next = "NEXT"
+
+            with self._state(m, "NEXT", "DRAIN"):
+                m.d.sync += [address.eq(address + isa.DESCRIPTOR_BYTES), self._number.eq(self._number + 1)]
                 m.next = "FETCH"
-            with state("END"):
-                m.d.comb += [self.finish.eq(1), *profile()]
-                m.d.sync += working.eq(0)
+            with self._state(m, "END", "DRAIN"):
+                m.d.comb += [self.finish.eq(~self.fail), self._profile.eq(1)]
+                m.d.sync += self._working.eq(0)
                 m.next = "IDLE"
 
             with m.State("DRAIN"):
-                m.d.comb += draining.eq(1)
+                m.d.comb += self._draining.eq(1)
+                m.d.sync += self.coming_bank.eq(0)
                 with m.If(self.reader_idle & self.writes_idle):
                     m.next = "IDLE"
 
-        # Whatever comes first, in order of how much it explains.
-        with m.If(working):
-            with m.If((self.watchdog != 0) & (spent >= self.watchdog)):
-                m.d.comb += fault.eq(ErrorCode.WATCHDOG)
+    def _back(self, m: Module) -> None:
+        with m.FSM(name="back"):
+            with self._state(m, "IDLE", "IDLE"):
+                m.d.comb += self._back_idle.eq(1)
+                with m.If(self._offered & ~self.fail):
+                    m.d.comb += [self._took.eq(1), self.layer_start.eq(1)]
+                    m.d.sync += [
+                        self.descriptor.eq(self.coming),
+                        self.bank.eq(self.coming_bank),
+                        self._run_number.eq(self._number),
+                    ]
+                    m.next = "RUN"
+            with self._state(m, "RUN", "IDLE"):
+                m.d.comb += self.running.eq(1)
+                with m.If(self.layer_idle & self.streams_ended):
+                    m.next = "VERIFY"
+            with self._state(m, "VERIFY", "IDLE"):
+                m.d.comb += [self.clear.eq(1), self._profile.eq(1)]
+                with m.If(self._signature[self.bank] != self.descriptor.signature):
+                    m.d.comb += [self._fault.eq(ErrorCode.SIGNATURE), self._front_fault.eq(0)]
+                m.next = "IDLE"
+
+    def _faults(self, m: Module) -> None:
+        """Whatever comes first, in order of how much it explains."""
+        of_coming = Signal()  # the fault is not the running layer's
+        m.d.comb += of_coming.eq(self._back_idle | self._front_fault)
+        with m.If(self._working):
+            with m.If((self.watchdog != 0) & (self._spent >= self.watchdog)):
+                m.d.comb += [self._fault.eq(ErrorCode.WATCHDOG), self._front_fault.eq(0)]
             with m.If(self.abort):
-                m.d.comb += fault.eq(ErrorCode.ABORTED)
+                m.d.comb += [self._fault.eq(ErrorCode.ABORTED), self._front_fault.eq(0)]
             for n in reversed(range(self._config.lanes)):
                 with m.If(self.lane_error[n]):
-                    m.d.comb += [fault.eq(self.lane_error_code[n]), fault_lane.eq(n)]
+                    m.d.comb += [
+                        self._fault.eq(self.lane_error_code[n]),
+                        self._fault_lane.eq(n),
+                        self._front_fault.eq(0),
+                    ]
             with m.If(self.write_error):
-                m.d.comb += [fault.eq(ErrorCode.AXI_WRITE), fault_lane.eq(NOBODY)]
-            with m.If(self.beat_valid & self.beat_error):
+                m.d.comb += [self._fault.eq(ErrorCode.AXI_WRITE), self._fault_lane.eq(NOBODY)]
+            for beat in self.beat:
+                with m.If(beat.valid & beat.error):
+                    m.d.comb += [
+                        self._fault.eq(ErrorCode.AXI_READ),
+                        self._fault_lane.eq(Mux(beat.of_block, NOBODY, beat.lane)),
+                        self._front_fault.eq(beat.of_block | (beat.layer != self.bank)),
+                    ]
+            with m.If(self._fault != ErrorCode.NONE):
                 m.d.comb += [
-                    fault.eq(ErrorCode.AXI_READ),
-                    fault_lane.eq(Mux(self.beat_of_block, NOBODY, self.beat_lane)),
-                ]
-            with m.If(fault != ErrorCode.NONE):
-                m.d.comb += [
-                    self.finish.eq(0),
                     self.fail.eq(1),
-                    self.error.code.eq(fault),
-                    self.error.lane.eq(fault_lane),
-                    self.error.layer.eq(Mux(fetching, NOBODY, descriptor.layer)),
-                    self.error.descriptor.eq(number),
+                    self.error.code.eq(self._fault),
+                    self.error.lane.eq(self._fault_lane),
+                    self.error.layer.eq(
+                        Mux(of_coming, Mux(self._fetching, NOBODY, self.coming.layer), self.descriptor.layer)
+                    ),
+                    self.error.descriptor.eq(Mux(of_coming, self._number, self._run_number)),
                 ]
-                m.d.sync += working.eq(0)
-        return m
-
-    def _valid(self, m: Module) -> Signal:
-        """Whether this configuration can hold what the descriptor asks for."""
-        config, descriptor = self._config, self.descriptor
-        beats = (
-            2 * config.lanes
-            + isa.CODE_BEATS * descriptor.code_tables
-            + descriptor.taps
-            + descriptor.symbol_beats
-            + descriptor.out_channels
-        )
-        fits = Signal()
-        with m.Switch(descriptor.opcode):
-            with m.Case(Opcode.END):
-                m.d.comb += fits.eq(1)
-            with m.Case(Opcode.LOAD, Opcode.STORE):
-                end = descriptor.x_address + (descriptor.beats << 3)
-                aligned = ~descriptor.x_address[:3].any()
-                m.d.comb += fits.eq((descriptor.beats != 0) & aligned & (end <= config.x_bytes))
-            with m.Case(Opcode.LAYER):
-                m.d.comb += fits.eq(
-                    (descriptor.in_channels != 0)
-                    & (descriptor.taps != 0)
-                    & (descriptor.taps <= config.taps)
-                    & (descriptor.words != 0)
-                    & (descriptor.words <= config.acc_words)
-                    & (descriptor.out_channels != 0)
-                    & (descriptor.out_channels <= config.channels)
-                    & (descriptor.symbol_beats != 0)
-                    & (descriptor.symbol_beats <= config.symbols // 2)
-                    & (descriptor.code_tables != 0)
-                    & (descriptor.code_tables <= config.code_tables)
-                    & (descriptor.pitch != 0)
-                    & (descriptor.slot_shift <= isa.SLOT_SHIFT_MAX)
-                    & (descriptor.clamp_low <= descriptor.clamp_high)
-                    & (descriptor.beats == beats)
-                )
-        return fits & ~descriptor.address[:3].any()
+                m.d.sync += self._working.eq(0)

@@ -21,15 +21,21 @@ class Table(IntEnum):
     LANES = 0
     CODE = 1
     TAPS = 2
-    SYMBOLS = 3
-    CHANNELS = 4
+    MASKS = 3
+    SYMBOLS = 4
+    CHANNELS = 5
 
 
 class TableWrite(Signature):
-    """One beat of a table, broadcast to whoever keeps that table. `index` counts the table's beats."""
+    """One beat of a table, broadcast to whoever keeps that table. `index` counts the table's beats.
+
+    Tables have two halves: one layer's are written to half `bank` while another layer uses the other.
+    """
 
     def __init__(self) -> None:
-        super().__init__({"valid": Out(1), "table": Out(Table), "index": Out(INDEX_BITS), "data": Out(64)})
+        super().__init__(
+            {"valid": Out(1), "bank": Out(1), "table": Out(Table), "index": Out(INDEX_BITS), "data": Out(64)}
+        )
 
 
 def address_bits(config: Config) -> int:
@@ -69,11 +75,18 @@ SYMBOL = data.StructLayout(
 
 
 def operation_layout(config: Config) -> data.StructLayout:
-    """One tap of one row: `value` times the words of pixels that start at `address`."""
+    """One tap of one row: `value` times the words of pixels that start at `address`.
+
+    Pixels count as `Masks` says: `position` is the first one's flat index, `mask` where its mask row begins.
+    """
     return data.StructLayout(
         {
             "address": address_bits(config),
             "value": signed(isa.VALUE_BITS),
+            "position": signed(INDEX_BITS),
+            "end": INDEX_BITS,
+            "every_column": 1,
+            "mask": (config.masks - 1).bit_length(),
             "first": 1,
             "last": 1,
             "source": isa.SLOT_BITS,
@@ -84,13 +97,18 @@ def operation_layout(config: Config) -> data.StructLayout:
 
 
 def sums_layout(config: Config) -> data.StructLayout:
-    """A word of finished accumulators of one output channel."""
+    """A word of accumulators of one output channel; `lane`: who made it.
+
+    `first` and `last` mark the first and the last word of a pass over the row's words; `final`: of the row's last pass.
+    """
     return data.StructLayout(
         {
             "sums": data.ArrayLayout(signed(config.acc_bits), config.pixels),
             "channel": INDEX_BITS,
+            "lane": 8,
             "first": 1,
             "last": 1,
+            "final": 1,
         }
     )
 
@@ -101,6 +119,7 @@ def pixels_layout(config: Config) -> data.StructLayout:
         {
             "pixels": data.ArrayLayout(signed(8), config.pixels),
             "channel": INDEX_BITS,
+            "lane": 8,
             "first": 1,
             "last": 1,
         }
@@ -108,10 +127,16 @@ def pixels_layout(config: Config) -> data.StructLayout:
 
 
 def masked_write_layout(config: Config) -> data.StructLayout:
-    """Up to P bytes to the activation memory: element n goes to `address` + n where mask bit n is set."""
+    """Up to P bytes to the activation memories: element n goes to `address` + n where mask bit n is set.
+
+    `address` is that of a lane whose `keep_from` is 0; the lanes that keep word `word` of the plane write it, each
+    `keep_from` words below. With `load` it is for lanes `lane_from` <= n < `lane_to`, at `address`.
+    """
     return data.StructLayout(
         {
             "address": address_bits(config),
+            "word": signed(INDEX_BITS),
+            "load": 1,
             "data": data.ArrayLayout(unsigned(8), config.pixels),
             "mask": config.pixels,
         }
@@ -123,6 +148,8 @@ def bank_write_layout(config: Config) -> data.StructLayout:
     bank_bits = address_bits(config) - pixel_bits(config) - 1
     return data.StructLayout(
         {
+            "word": signed(INDEX_BITS),
+            "load": 1,
             "even_address": bank_bits,
             "odd_address": bank_bits,
             "data": 8 * config.pixels,

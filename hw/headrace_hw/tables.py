@@ -12,13 +12,14 @@ from .shapes import INDEX_BITS, Table, TableWrite
 class TableLoader(wiring.Component):
     """Names each beat's table and its number there. One beat per cycle; `start` (a pulse) begins a layer.
 
-    `lengths` gives the beats of each table; none of them is 0.
+    `lengths` gives the beats of each table; only that of the masks may be 0.
     """
 
     def __init__(self) -> None:
         super().__init__(
             {
                 "start": In(1),
+                "bank": In(1),
                 "lengths": In(data.ArrayLayout(INDEX_BITS, len(Table))),
                 "i": In(stream.Signature(64, always_ready=True)),
                 "o": Out(TableWrite()),
@@ -34,6 +35,7 @@ class TableLoader(wiring.Component):
         m.d.comb += last.eq(index + 1 == self.lengths[table])
         m.d.sync += [
             self.o.valid.eq(self.i.valid),
+            self.o.bank.eq(self.bank),
             self.o.table.eq(table),
             self.o.index.eq(index),
             self.o.data.eq(self.i.payload),
@@ -41,7 +43,8 @@ class TableLoader(wiring.Component):
         with m.If(self.i.valid):
             m.d.sync += index.eq(Mux(last, 0, index + 1))
             with m.If(last):
-                m.d.sync += table.eq(table + 1)
+                no_masks = (table == Table.TAPS) & (self.lengths[Table.MASKS] == 0)
+                m.d.sync += table.eq(Mux(no_masks, Table.SYMBOLS, table + 1))
                 m.d.sync += self.done.eq(table == Table.CHANNELS)
         with m.If(self.start):
             m.d.sync += [table.eq(Table.LANES), index.eq(0), self.done.eq(0)]

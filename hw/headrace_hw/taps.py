@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,7 +10,18 @@ from amaranth.lib.wiring import In, Out
 from headrace import isa
 from headrace.config import Config
 
-from .shapes import ERROR_CODE_BITS, INDEX_BITS, SYMBOL, Fault, Table, TableWrite, address_bits, operation_layout
+from .layouts import layout
+from .shapes import (
+    ERROR_CODE_BITS,
+    INDEX_BITS,
+    SYMBOL,
+    Fault,
+    Table,
+    TableWrite,
+    address_bits,
+    operation_layout,
+    pixel_bits,
+)
 
 
 class Taps(wiring.Component):
@@ -19,6 +30,9 @@ class Taps(wiring.Component):
     One symbol per cycle, and one cycle more for each time a run passes the end of a tap. An operation waits for the
     symbol behind it, to know whether it is its row's last; an end of row therefore costs no operation, unless
     its row is empty: then the row is one operation of weight 0. Latency: 3 cycles.
+
+    The tap table has two halves: `bank` is read, the other one may be written meanwhile. Fields `mask` and `reserved`
+    of a tap hold 1 + the first entry of its mask row, or 0 (see Lanes).
 
     `start` (a pulse, after the tables are loaded) begins `rows` rows; `done` is high when all have been read. `error`
     is high, with `error_code`, from a symbol that cannot be: nothing more comes then, until reset.
@@ -30,6 +44,8 @@ class Taps(wiring.Component):
             {
                 "i": In(stream.Signature(SYMBOL)),
                 "table": In(TableWrite()),
+                "bank": In(1),
+                "first_word": In(INDEX_BITS),
                 "in_channels": In(INDEX_BITS),
                 "taps": In(INDEX_BITS),
                 "in_plane": In(INDEX_BITS),
@@ -117,19 +133,32 @@ class Taps(wiring.Component):
         with m.If(self.start):
             m.d.sync += rows_left.eq(self.rows)
 
-        # Stage C: plane offset and tap address.
+        # Stage C: plane offset, and what is known of the tap.
+        mask_bits = (self._config.masks - 1).bit_length()
+        record = data.View(layout(isa.TAP), self.table.data)
+        mask_place = Cat(record.mask, record.reserved)  # Lanes put it there
+        entry = data.StructLayout(
+            {
+                "x_address": address_bits(self._config),
+                "shift": signed(INDEX_BITS),
+                "end": INDEX_BITS,
+                "every_column": 1,
+                "mask": mask_bits,
+            }
+        )
         m.submodules.taps = memory = Memory(
-            shape=unsigned(address_bits(self._config)),
-            depth=self._config.taps,
-            init=[],
-            attrs={"ram_style": "distributed"},
+            shape=entry, depth=2 * self._config.taps, init=[], attrs={"ram_style": "block"}
         )
         write, read = memory.write_port(), memory.read_port()
         m.d.comb += [
-            write.addr.eq(self.table.index),
-            write.data.eq(self.table.data),
+            write.addr.eq(Cat(self.table.index[: len(read.addr) - 1], self.table.bank)),
+            write.data.x_address.eq(record.x_address),
+            write.data.shift.eq(record.shift),
+            write.data.end.eq(record.end),
+            write.data.every_column.eq(mask_place == 0),
+            write.data.mask.eq(mask_place - 1),
             write.en.eq(self.table.valid & (self.table.table == Table.TAPS)),
-            read.addr.eq(b.tap),
+            read.addr.eq(Cat(b.tap[: len(read.addr) - 1], self.bank)),
             read.en.eq(c_ready),
         ]
         c_valid, d_valid, d_ready = Signal(), Signal(), Signal()
@@ -147,10 +176,19 @@ class Taps(wiring.Component):
                 c.differential.eq(row.differential),
             ]
 
-        # Stage D: their sum.
+        # Stage D: addresses and positions are sums.
+        first_pixel = Cat(Const(0, pixel_bits(self._config)), self.first_word)[:INDEX_BITS]
         m.d.comb += d_ready.eq(~d_valid | self.o.ready)
         with m.If(d_ready):
-            m.d.sync += [d_valid.eq(c_valid), d.eq(c), d.address.eq(read.data + c.address)]
+            m.d.sync += [
+                d_valid.eq(c_valid),
+                d.eq(c),
+                d.address.eq(read.data.x_address + c.address),
+                d.position.eq(read.data.shift + first_pixel),
+                d.end.eq(read.data.end),
+                d.every_column.eq(read.data.every_column),
+                d.mask.eq(read.data.mask),
+            ]
         m.d.comb += [
             self.o.valid.eq(d_valid),
             self.o.payload.eq(d),

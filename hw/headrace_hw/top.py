@@ -1,4 +1,4 @@
-"""The accelerator: one AXI4 master, one AXI4-Lite slave, one interrupt."""
+"""The accelerator: AXI4 masters, one AXI4-Lite slave, one interrupt."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .buffer import Buffer
 from .csr import Registers
 from .lanes import Lanes
 from .layouts import layout
+from .maxima import Maxima
 from .reads import ReadSide
 from .requant import Requant
 from .sequencer import Sequencer
@@ -33,7 +34,7 @@ class Top(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "axi_read": Out(AXI4ReadSignature()),
+                "axi_read": Out(AXI4ReadSignature()).array(config.read_ports),
                 "axi_write": Out(AXI4WriteSignature()),
                 "csr": In(AXILiteSignature(ADDRESS_BITS)),
                 "irq": Out(1),
@@ -48,6 +49,7 @@ class Top(wiring.Component):
         m.submodules.reads = reads = ReadSide(config)
         m.submodules.tables = tables = TableLoader()
         m.submodules.lanes = lanes = Lanes(config)
+        m.submodules.maxima = maxima = Maxima(config)
         m.submodules.requant = requant = Requant(config)
         m.submodules.writeback = writeback = WriteBack(config)
         m.submodules.sums = sums = Buffer(sums_layout(config))
@@ -56,7 +58,7 @@ class Top(wiring.Component):
         m.submodules.loader = loader = Loader(config)
         m.submodules.storer = storer = Storer(config)
         m.submodules.writer = writer = BlockWriter(config.burst_beats)
-        descriptor = sequencer.descriptor
+        descriptor, coming = sequencer.descriptor, sequencer.coming
 
         # Registers and sequencer.
         connect(m, flipped(self.csr), registers.bus)
@@ -76,30 +78,34 @@ class Top(wiring.Component):
         ]
 
         # Reads: descriptors to the sequencer, activations to the loader, tables, streams to the lanes.
-        connect(m, reads.axi, flipped(self.axi_read))
+        for port in range(config.read_ports):
+            connect(m, reads.axi[port], flipped(self.axi_read[port]))
         connect(m, sequencer.o_read, reads.i_block)
-        block_valid = reads.beat_valid & reads.beat_of_block
+        block = reads.beat[0]
+        block_valid = block.valid & block.of_block
         m.d.comb += [
-            sequencer.beat_valid.eq(reads.beat_valid),
-            sequencer.beat_data.eq(reads.beat_data),
-            sequencer.beat_error.eq(reads.beat_error),
-            sequencer.beat_of_block.eq(reads.beat_of_block),
-            sequencer.beat_lane.eq(reads.beat_lane),
+            sequencer.beat.eq(reads.beat),
             sequencer.reader_idle.eq(reads.idle),
-            reads.clear.eq(sequencer.clear),
+            sequencer.streams_requested.eq(reads.requested),
+            sequencer.streams_ended.eq(reads.ended.all()),
+            reads.request.eq(sequencer.stream_request),
+            reads.switch.eq(sequencer.layer_start),
+            reads.clear.eq(sequencer.forget),
             reads.block_ready.eq(~sequencer.loading | loader.i.ready),
             loader.i.valid.eq(block_valid & sequencer.loading),
-            loader.i.payload.eq(reads.beat_data),
+            loader.i.payload.eq(block.data),
             loader.start.eq(sequencer.load_start),
-            loader.x_address.eq(descriptor.x_address),
+            loader.x_address.eq(coming.x_address),
             tables.start.eq(sequencer.table_start),
+            tables.bank.eq(sequencer.coming_bank),
             tables.i.valid.eq(block_valid & sequencer.tabling),
-            tables.i.payload.eq(reads.beat_data),
-            tables.lengths[Table.LANES].eq(2 * config.lanes),
-            tables.lengths[Table.CODE].eq(isa.CODE_BEATS * descriptor.code_tables),
-            tables.lengths[Table.TAPS].eq(descriptor.taps),
-            tables.lengths[Table.SYMBOLS].eq(descriptor.symbol_beats),
-            tables.lengths[Table.CHANNELS].eq(descriptor.out_channels),
+            tables.i.payload.eq(block.data),
+            tables.lengths[Table.LANES].eq(isa.LANE_TABLES * config.lanes),
+            tables.lengths[Table.CODE].eq(isa.CODE_BEATS * coming.code_tables),
+            tables.lengths[Table.TAPS].eq(coming.taps),
+            tables.lengths[Table.MASKS].eq(coming.mask_beats),
+            tables.lengths[Table.SYMBOLS].eq(coming.symbol_beats),
+            tables.lengths[Table.CHANNELS].eq(coming.out_channels),
             sequencer.table_done.eq(tables.done),
         ]
         stream_entry = data.View(layout(isa.LANE_STREAM), tables.o.data)
@@ -113,8 +119,10 @@ class Top(wiring.Component):
         # Lanes, and their results back to the activation memory; buffers keep `ready` from passing all the way through.
         connect(m, tables.o, lanes.table)
         connect(m, tables.o, requant.table)
+        connect(m, tables.o, writeback.table)
         connect(m, lanes.o, sums.i)
-        connect(m, sums.o, requant.i)
+        connect(m, sums.o, maxima.i)
+        connect(m, maxima.o, requant.i)
         connect(m, requant.o, pixels.i)
         connect(m, pixels.o, writeback.i)
         connect(m, aligner.o, lanes.i_write)
@@ -125,23 +133,30 @@ class Top(wiring.Component):
                 registers.stall[n].eq(lanes.stall[n]),
             ]
         waiting = sums.o.valid | pixels.o.valid
-        results_idle = ~(waiting | requant.busy | writeback.busy | aligner.busy)
+        results_idle = ~(waiting | maxima.busy | requant.busy | writeback.busy | aligner.busy)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
             lanes.start.eq(sequencer.layer_start),
+            lanes.load_from.eq(coming.lane_from),
+            lanes.load_to.eq(coming.lane_to),
+            lanes.table_phases.eq(coming.phases),
+            lanes.layer.bank.eq(sequencer.bank),
+            requant.bank.eq(sequencer.bank),
+            writeback.bank.eq(sequencer.bank),
             lanes.running.eq(sequencer.running),
             lanes.clear.eq(sequencer.clear),
             lanes.count_start.eq(sequencer.start),
             sequencer.lane_error.eq(lanes.error),
             sequencer.stalled_lanes.eq(lanes.stalled_lanes),
-            sequencer.layer_idle.eq(lanes.done & ~reads.streaming & results_idle),
+            sequencer.layer_idle.eq(lanes.done & results_idle),
+            maxima.maximum.eq(descriptor.maximum),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
             sequencer.load_busy.eq(loader.busy | aligner.busy),
             aligner.i.valid.eq(loader.o.valid | writeback.o.valid),
             aligner.i.payload.eq(Mux(loader.o.valid, loader.o.payload.as_value(), writeback.o.payload.as_value())),
         ]
-        for name in ("in_channels", "taps", "in_plane", "words", "slot_shift", "maximum", "code_tables"):
+        for name in ("in_channels", "taps", "in_plane", "words", "phases", "slot_shift", "maximum", "code_tables"):
             m.d.comb += getattr(lanes.layer, name).eq(descriptor[name])
         for name in writeback.geometry.signature.members:
             m.d.comb += getattr(writeback.geometry, name).eq(descriptor[name])
@@ -152,8 +167,8 @@ class Top(wiring.Component):
         connect(m, writer.axi, flipped(self.axi_write))
         m.d.comb += [
             storer.start.eq(sequencer.store_start),
-            storer.x_address.eq(descriptor.x_address),
-            storer.beats.eq(descriptor.beats),
+            storer.x_address.eq(coming.x_address),
+            storer.beats.eq(coming.beats),
             storer.read_data.eq(lanes.read_data),
             lanes.read_address.eq(storer.read_address),
             sequencer.write_done.eq(writer.done),

@@ -126,7 +126,9 @@ def _build(directory: Path, tools: Tools, verilog: str, top: str, trace: bool) -
         return _compile(tools, source, directory / f"{source.stem}.o", trace, (f"-I{directory}", *more))
 
     with workers() as pool:
-        jobs = [pool.submit(compile_, path) for path in (*(p for p in written if p not in cold), HARNESS)]
+        jobs = [pool.submit(compile_, path) for path in written if path not in cold]
+        ports = 2 if "m_axi1_arvalid" in verilog else 1
+        jobs.append(pool.submit(compile_, HARNESS, f"-DHEADRACE_READ_PORTS={ports}"))
         jobs.append(pool.submit(compile_, directory / "cold.cpp", *COLD_FLAGS))
         jobs += [pool.submit(_runtime, tools, name, trace) for name in runtime]
         objects = [job.result() for job in jobs]

@@ -1,9 +1,9 @@
 // One accelerator in Verilator and the memory it is connected to, as a C interface for ctypes (simulator.py).
 //
 // Memory: AXI4, 64 bits, in order. The first beat of a read burst comes `latency` cycles after its address at the
-// earliest, then one per cycle; the answer to a write burst comes `latency` cycles after its last beat. `stall` / 65536
-// is the probability that a channel pauses in a cycle, `bandwidth` / 256 the beats per cycle that reads and writes
-// share (0: no limit). Accesses outside of the memory get DECERR. The first breach of the protocol is kept as text and
+// earliest, then one per cycle and read port; the answer to a write burst comes `latency` cycles after its last beat.
+// `stall` / 65536 is the probability that a channel pauses in a cycle, `bandwidth` / 256 the beats per cycle that all
+// reads and writes share (0: no limit). Accesses outside of the memory get DECERR. The first breach of the protocol is kept as text and
 // ends `run`.
 #include <algorithm>
 #include <cstdint>
@@ -62,6 +62,22 @@ struct Held {
     uint64_t low = 0, high = 0;
 };
 
+// A read port: the device's pins, and the bursts that the memory keeps.
+struct ReadPort {
+    CData &arvalid, &arready, &arlen, &arsize, &arburst;
+    IData& araddr;
+    CData &rvalid, &rready, &rresp, &rlast;
+    QData& rdata;
+    std::deque<Burst> bursts{};
+    Held ar{};
+    bool shown = false;
+};
+#define HEADRACE_READ_PORT(d, name)                                                                                   \
+    ReadPort {                                                                                                        \
+        d->name##_arvalid, d->name##_arready, d->name##_arlen, d->name##_arsize, d->name##_arburst, d->name##_araddr, \
+            d->name##_rvalid, d->name##_rready, d->name##_rresp, d->name##_rlast, d->name##_rdata                     \
+    }
+
 class Bench {
   public:
     explicit Bench(const Options& options)
@@ -71,16 +87,24 @@ class Bench {
         context_->traceEverOn(true);
 #endif
         dut_.reset(new Vdut(context_.get()));
+        ports_.push_back(HEADRACE_READ_PORT(dut_, m_axi));
+#if HEADRACE_READ_PORTS > 1
+        ports_.push_back(HEADRACE_READ_PORT(dut_, m_axi1));
+#endif
         reset();
     }
 
     void reset() {
-        reads_.clear();
+        for (ReadPort& port : ports_) {
+            port.bursts.clear();
+            port.ar = Held();
+            port.shown = false;
+        }
         writes_.clear();
         beats_.clear();
         answers_.clear();
-        ar_ = aw_ = w_ = Held();
-        read_shown_ = answer_shown_ = false;
+        aw_ = w_ = Held();
+        answer_shown_ = false;
         dut_->s_axi_awvalid = dut_->s_axi_wvalid = dut_->s_axi_arvalid = 0;
         dut_->s_axi_bready = dut_->s_axi_rready = 0;
         dut_->rst = 1;
@@ -170,25 +194,29 @@ class Bench {
     void drive() {
         Vdut& dut = *dut_;
         if (options_.bandwidth) budget_ = std::min<int64_t>(budget_ + options_.bandwidth, 16 * 256);
-        dut.m_axi_arready = reads_.size() < kQueue && !stalls();
         dut.m_axi_awready = writes_.size() < kQueue && !stalls();
         dut.m_axi_wready = beats_.size() < 256 && !stalls() && (!options_.bandwidth || budget_ >= 256);
-        if (!read_shown_) show_read();
+        // Ports take turns at being first, since they share the bandwidth.
+        for (size_t n = 0; n < ports_.size(); n++) {
+            ReadPort& port = ports_[(n + statistics.cycles) % ports_.size()];
+            port.arready = port.bursts.size() < kQueue && !stalls();
+            if (!port.shown) show_read(port);
+            port.rvalid = port.shown;
+        }
         if (!answer_shown_) show_answer();
-        dut.m_axi_rvalid = read_shown_;
         dut.m_axi_bvalid = answer_shown_;
     }
 
-    void show_read() {
-        if (reads_.empty() || reads_.front().ready > statistics.cycles || stalls() || !spend()) return;
-        const Burst& burst = reads_.front();
+    void show_read(ReadPort& port) {
+        if (port.bursts.empty() || port.bursts.front().ready > statistics.cycles || stalls() || !spend()) return;
+        const Burst& burst = port.bursts.front();
         if (faulty(READ_SILENCE, burst.address)) return;
         uint32_t address = burst.address + 8 * burst.done;
         bool inside = holds(address);
-        read_shown_ = true;
-        dut_->m_axi_rdata = inside ? options_.memory[(address - options_.base) / 8] : 0xDEADBEEFDEADBEEFu;
-        dut_->m_axi_rresp = !inside ? DECERR : faulty(READ_ERROR, address) ? SLVERR : OKAY;
-        dut_->m_axi_rlast = burst.done + 1 == burst.beats;
+        port.shown = true;
+        port.rdata = inside ? options_.memory[(address - options_.base) / 8] : 0xDEADBEEFDEADBEEFu;
+        port.rresp = !inside ? DECERR : faulty(READ_ERROR, address) ? SLVERR : OKAY;
+        port.rlast = burst.done + 1 == burst.beats;
     }
 
     void show_answer() {
@@ -202,22 +230,10 @@ class Bench {
     void sample() {
         Vdut& dut = *dut_;
         Statistics& count = statistics;
-        check("AR", ar_, dut.m_axi_arvalid, dut.m_axi_arready, dut.m_axi_araddr, dut.m_axi_arlen);
+        for (ReadPort& port : ports_) sample(port);
         check("AW", aw_, dut.m_axi_awvalid, dut.m_axi_awready, dut.m_axi_awaddr, dut.m_axi_awlen);
         check("W", w_, dut.m_axi_wvalid, dut.m_axi_wready, dut.m_axi_wdata, dut.m_axi_wstrb << 1 | dut.m_axi_wlast);
-        count.read_waits += !reads_.empty() && !read_shown_;
-        count.read_blocked += read_shown_ && !dut.m_axi_rready;
         count.write_blocked += dut.m_axi_wvalid && !dut.m_axi_wready;
-        if (read_shown_ && dut.m_axi_rready) {
-            count.read_beats++;
-            read_shown_ = false;
-            if (++reads_.front().done == reads_.front().beats) reads_.pop_front();
-        }
-        if (dut.m_axi_arvalid && dut.m_axi_arready) {
-            count.read_bursts++;
-            check_burst("AR", dut.m_axi_araddr, dut.m_axi_arlen, dut.m_axi_arsize, dut.m_axi_arburst);
-            reads_.push_back({dut.m_axi_araddr, dut.m_axi_arlen + 1u, 0, count.cycles + options_.latency, OKAY});
-        }
         if (answer_shown_ && dut.m_axi_bready) {
             answer_shown_ = false;
             answers_.pop_front();
@@ -240,6 +256,23 @@ class Bench {
         lite_b_ = dut.s_axi_bvalid && dut.s_axi_bready;
         if (lite_r_) lite_data_ = dut.s_axi_rdata;
         if (lite_r_ || lite_b_) lite_response_ = lite_r_ ? dut.s_axi_rresp : dut.s_axi_bresp;
+    }
+
+    void sample(ReadPort& port) {
+        Statistics& count = statistics;
+        check("AR", port.ar, port.arvalid, port.arready, port.araddr, port.arlen);
+        count.read_waits += !port.bursts.empty() && !port.shown;
+        count.read_blocked += port.shown && !port.rready;
+        if (port.shown && port.rready) {
+            count.read_beats++;
+            port.shown = false;
+            if (++port.bursts.front().done == port.bursts.front().beats) port.bursts.pop_front();
+        }
+        if (port.arvalid && port.arready) {
+            count.read_bursts++;
+            check_burst("AR", port.araddr, port.arlen, port.arsize, port.arburst);
+            port.bursts.push_back({port.araddr, port.arlen + 1u, 0, count.cycles + options_.latency, OKAY});
+        }
     }
 
     void store() {
@@ -321,10 +354,11 @@ class Bench {
 #ifdef HEADRACE_TRACE
     std::unique_ptr<VerilatedVcdC> trace_;
 #endif
-    std::deque<Burst> reads_, writes_, answers_;
+    std::vector<ReadPort> ports_;
+    std::deque<Burst> writes_, answers_;
     std::deque<Beat> beats_;
-    Held ar_, aw_, w_;
-    bool read_shown_ = false, answer_shown_ = false;
+    Held aw_, w_;
+    bool answer_shown_ = false;
     bool lite_ar_ = false, lite_aw_ = false, lite_w_ = false, lite_r_ = false, lite_b_ = false;
     uint32_t lite_data_ = 0, lite_response_ = 0;
     int64_t budget_ = 0;  // in 1 / 256 beats

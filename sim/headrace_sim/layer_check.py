@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,18 @@ class LayerCheck:
     stall_cycles: float
 
 
-def check_matrix(W: NDArray[np.integer], config: Config = CONFIG, effort: Effort = Effort.DEFAULT) -> LayerCheck:
-    """Run W (n inputs x m outputs, -128..127) on the RTL and compare.
+def levels(W: NDArray[Any]) -> NDArray[np.integer]:
+    """W itself if it holds integers, else the distance of each entry from the most frequent one in the dictionary."""
+    if W.dtype.kind in "iu":
+        return W
+    _, index, counts = np.unique(W, return_inverse=True, return_counts=True)
+    return index.reshape(W.shape) - int(np.argmax(counts))
+
+
+def check_matrix(
+    W: NDArray[np.integer], config: Config = CONFIG, effort: Effort = Effort.DEFAULT, bandwidth: float | None = None
+) -> LayerCheck:
+    """Run W (n inputs x m outputs, -128..127) on the RTL and compare; `bandwidth` as of the simulated memory.
 
     The sums of products leave the device as they are where they lie in -128..127. The inputs are ones and minus ones on
     a few positions each, all positions in turn, so that each weight is seen in a sum; random inputs come on top.
@@ -55,7 +66,7 @@ def check_matrix(W: NDArray[np.integer], config: Config = CONFIG, effort: Effort
     x = _inputs(n)
     expected = np.clip(x.astype(np.int64) @ W.astype(np.int64), -128, 127).astype(np.int8)
     outputs = {}
-    for name, device in (("model", ModelDevice(config)), ("sim", SimDevice(config))):
+    for name, device in (("model", ModelDevice(config)), ("sim", SimDevice(config, bandwidth=bandwidth))):
         with device, Session(device, Artifact(image)) as session:
             result = session.run(x.reshape(len(x), n, 1, 1))
             outputs[name] = result.outputs.reshape(len(x), m)

@@ -110,8 +110,9 @@ class Simulator:
         self._bench: int | None = None
         if not 0 <= stall < 1:
             raise DeviceError(f"stall = {stall} is not a probability below 1")
-        if bandwidth is not None and not 1 / 256 <= bandwidth <= 1:
-            raise DeviceError(f"bandwidth = {bandwidth} is outside 1/256..1 beats per cycle")
+        ports = 1 if config is None else config.read_ports
+        if bandwidth is not None and not 1 / 256 <= bandwidth <= ports:
+            raise DeviceError(f"bandwidth = {bandwidth} is outside 1/256..{ports} beats per cycle")
         if (
             latency < 0
             or memory_bytes <= 0

@@ -41,17 +41,21 @@ class Strips:
     """What decides how long a coding of a layer takes."""
 
     words: tuple[int, ...]
-    """Words of P pixels in a row, of each strip."""
+    """Words of P pixels in a row, of each descriptor."""
     other_beats: int
-    """Beats of each strip's tables that do not depend on the coding."""
+    """Beats of each descriptor's tables that do not depend on the coding."""
+    copies: int = 1
+    """Lanes that read each stream, for a strip of the output each."""
+    ports: int = 1
+    """Over which the lanes read at once."""
 
     def cycles(self, encoded: EncodedLayer) -> int:
-        """Cycles of all strips, estimated: reading the tables, then reading the streams or the busiest lane's work,
-        whichever takes longer.
+        """Cycles of all descriptors, estimated: reading the tables, then the longer of reading the streams and the
+        busiest lane's work.
         """
         sizes = encoded.sizes()
         tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES
-        streams = sizes["streams"] // BEAT_BYTES
+        streams = -(-self.copies * sizes["streams"] // (BEAT_BYTES * self.ports))
         return sum(tables + max(streams, *_lane_cycles(encoded, words)) for words in self.words)
 
 
@@ -99,16 +103,16 @@ def choose_coding(
 def _candidates(
     W: npt.NDArray[np.integer], config: Config, strips: Strips, slots: int, effort: Effort
 ) -> Iterator[tuple[Plan, int]]:
-    words = max(strips.words)
+    words, lanes = max(strips.words), config.lanes // strips.copies
     codes, runs = EFFORTS[effort]
     for longest_run in runs:
         for count in codes:
             if count <= config.code_tables:
                 tables = choose_tables(W, count, longest_run)
                 if count == 1 or tables.max(initial=0) > 0:
-                    yield fresh_plan(W, config.lanes, words, tables), longest_run
+                    yield fresh_plan(W, lanes, words, tables), longest_run
     if slots and effort is not Effort.FAST:
-        plan = differential_plan(W, config.lanes, words, slots)
+        plan = differential_plan(W, lanes, words, slots)
         if any(row.parent is not None for lane in plan for row in lane):
             for longest_run in runs:
                 yield plan, longest_run

@@ -35,12 +35,16 @@ class Config:
     """Code tables of one layer; a power of two."""
     taps: int = 32
     """Entries of the tap table: kernel positions; a power of two."""
+    masks: int = 64
+    """Entries of the mask table, which says where padding is; a power of two."""
     channels: int = 1024
     """Entries of the requantisation table: output channels of one layer; a power of two."""
     fifo_beats: int = 32
     """Depth of each lane's stream FIFO in 64-bit beats; a power of two."""
     burst_beats: int = 16
     """Longest AXI burst in beats."""
+    read_ports: int = 1
+    """AXI4 read masters, 64 bits each; lanes take turns at them."""
 
     def __post_init__(self) -> None:
         def need(condition: bool, field: str, reason: str) -> None:
@@ -55,13 +59,17 @@ class Config:
             ("symbols", 4, 4096),
             ("code_tables", 1, CODE_TABLES),
             ("taps", 2, 128),
+            ("masks", 4, 256),
             ("channels", 4, 4096),
             ("fifo_beats", 4, 512),
         ):
             value = getattr(self, field)
             need(low <= value <= high and value & (value - 1) == 0, field, f"is not a power of two in {low}..{high}")
         need(self.x_words * self.pixels >= BEAT_BYTES, "x_words", "holds less than one beat")
+        need(self.x_words * self.pixels <= 1 << 20, "x_words", "is more than the 20 bits of an address reach")
         need(16 <= self.acc_bits <= 32, "acc_bits", "is outside 16..32")
+        need(self.read_ports in (1, 2), "read_ports", "is not 1 or 2")
+        need(self.lanes % self.read_ports == 0, "lanes", "is not a multiple of read_ports")
         need(1 <= self.burst_beats <= min(256, self.fifo_beats), "burst_beats", "exceeds 256 or the lane FIFO")
 
     @property
@@ -83,6 +91,7 @@ CONFIGS = {
         Config("tiny", lanes=1, pixels=1, x_words=16384, acc_words=1024),
         Config("small", lanes=2, pixels=4, x_words=4096, acc_words=256),
         Config("demo", lanes=4, pixels=8, x_words=2048, acc_words=32),
+        Config("pynq-z2", lanes=16, pixels=16, x_words=1024, acc_words=32, taps=64, masks=32, read_ports=2),
     )
 }
 

@@ -19,7 +19,7 @@ from .placement import Placement
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """What reports say of one layer. Counts are of the whole layer, all its strips together."""
+    """What reports say of one layer. Counts are of the whole layer, all its descriptors together."""
 
     name: str
     kind: str
@@ -47,17 +47,20 @@ class LayerInfo:
     rows_differential: int
     """Rows that are stored as differences from another."""
     stream_bytes: int
-    """Streams in memory, padded to beats; strips share them."""
+    """Streams in memory, padded to beats; descriptors share them, and so do lanes that work on the same rows."""
     table_bytes: int
-    """Tables in memory, of all strips."""
+    """Tables in memory, of all descriptors."""
     strips: int
     """LAYER descriptors of this layer."""
+    spatial_strips: int
+    """Parts of the output plane that lanes work on side by side; each is read by lanes / spatial_strips lanes."""
     descriptor: int
     """Number of the first of them in the program."""
     words: int
-    """Words of output pixels per row, summed over strips."""
+    """Words of output pixels that a lane makes of a row, summed over descriptors."""
     bound_cycles: int
-    """No device of this configuration is faster: sum over strips of max(beats read, taps * words / lanes)."""
+    """No device of this configuration is faster: sum over descriptors of max(beats read / read ports,
+    spatial_strips * taps * words / lanes)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Image:
 
     `blob` goes to any address that is a multiple of 8 (register PROGRAM). The data region of `data_bytes` (register
     DATA) holds the input at `input_offset` and, after a run, the output at `output_offset`. `input` and `output`
-    place the tensors' elements relative to those offsets. Real value = integer * scale.
+    place the tensors' elements relative to those offsets, an input in strips one strip after the other.
+    Real value = integer * scale.
     """
 
     config: Config
@@ -89,11 +93,11 @@ class Image:
 
     @property
     def input_bytes(self) -> int:
-        return self.input.padded_size
+        return self.input.packed_size
 
     @property
     def output_bytes(self) -> int:
-        return self.output.padded_size
+        return self.output.packed_size
 
     @property
     def data_bytes(self) -> int:
@@ -141,6 +145,8 @@ class Image:
             raise FormatError(f"image: {error}") from None
         for key in ("input", "output"):
             place = typed(key, values[key], kinds(Placement))
+            if key == "output" and place["strips"] != 1:
+                raise FormatError("image output: placement is in strips")
             if place["channels"] * place["plane"] > values["config"].x_bytes:
                 raise FormatError(f"image {key}: placement exceeds the {values['config'].x_bytes} bytes of the config")
             try:
@@ -192,12 +198,23 @@ class Image:
                 sizes = d["out_channels"], d["taps"] * d["in_channels"]
                 if sizes != (info.rows, info.positions):
                     raise FormatError(f"image: layer {info.name} has {sizes[0]} x {sizes[1]} weights, not what it says")
-            beats = sum(stream["beats"] for stream in self._streams(own[0]))
+            beats = sum(stream["beats"] for stream in self._groups(info, own[0]))
             tables = sum(d["beats"] for d in own)
             if (beats * BEAT_BYTES, tables * BEAT_BYTES) != (info.stream_bytes, info.table_bytes):
                 raise FormatError(f"image: layer {info.name} has streams and tables of other sizes than it says")
         if sum(info.stream_bytes + info.table_bytes for info in self.layers) > len(self.blob):
             raise FormatError("image: layers share streams or tables")
+
+    def _groups(self, info: LayerInfo, descriptor: Mapping[str, int]) -> list[dict[str, int]]:
+        """One stream of each group of lanes that work on the same rows, in other strips; FormatError where they do not
+        have the same."""
+        streams, lanes = self._streams(descriptor), self.config.lanes
+        if info.spatial_strips < 1 or lanes % info.spatial_strips:
+            raise FormatError(f"image: layer {info.name}: {info.spatial_strips} strips do not share {lanes} lanes")
+        groups = streams[: lanes // info.spatial_strips]
+        if streams != groups * info.spatial_strips:
+            raise FormatError(f"image: layer {info.name}: lanes do not work on the same rows in all strips")
+        return groups
 
     def _streams(self, descriptor: Mapping[str, int]) -> list[dict[str, int]]:
         """Where the streams of a LAYER descriptor lie, lane by lane."""
@@ -206,7 +223,7 @@ class Image:
 
     def _check_streams(self, number: int, values: Mapping[str, int]) -> None:
         lanes = self.config.lanes
-        sizes = (values[key] for key in ("code_tables", "taps", "symbol_beats", "out_channels"))
+        sizes = (values[key] for key in ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels"))
         if values["code_tables"] < 1 or values["beats"] != table_beats(lanes, *sizes):
             raise FormatError(f"image: descriptor {number}: tables are not those of {lanes} lanes")
         for lane, stream in enumerate(self._streams(values)):

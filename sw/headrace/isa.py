@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from .fields import Field, Record
 
-ISA_VERSION = 2
+ISA_VERSION = 3
 BEAT_BYTES = 8
 DESCRIPTOR_BYTES = 64
 MAX_CODE_LENGTH = 12
@@ -20,6 +20,7 @@ VALUE_BITS = 9  # int8 weight, or the difference of two
 LITERAL_RUN_BITS = 12
 LITERAL_BITS = LITERAL_RUN_BITS + VALUE_BITS + 1
 CODE_TABLE_BITS = 3
+MASK_BITS = 4
 CODE_TABLES = 1 << CODE_TABLE_BITS
 SLOT_BITS = 3
 SLOTS = 1 << SLOT_BITS
@@ -72,7 +73,8 @@ DESCRIPTOR = Record(
         Field("layer", 8, "the host's number of the layer, repeated in error reports"),
         Field("maximum", 1, "LAYER: lanes take the maximum of products in place of their sum (max pooling)"),
         Field("split", 1, "LAYER: write even and odd rows and columns to four planes, for a consumer of stride 2"),
-        Field("reserved0", 14),
+        Field("flat", 1, "LAYER: out_pitch == pitch == out_width, not split: words are written as they were computed"),
+        Field("reserved0", 13),
         Field("beats", 32, "LOAD, STORE: beats to move. LAYER: beats of all tables together"),
         Field("address", 32, "byte offset in DRAM; see Opcode"),
         Field("x_address", 32, "LOAD, STORE: byte address in activation memory. LAYER: where output channel 0 starts"),
@@ -94,14 +96,18 @@ DESCRIPTOR = Record(
         Field("out_plane", 16, "bytes from an output channel to the next, all its planes together"),
         Field("row_phase", 16, "split: bytes from the plane of even rows to that of odd rows"),
         Field("column_phase", 16, "split: bytes from the plane of even columns to that of odd columns"),
-        Field("reserved2", 64),
+        Field("mask_beats", 8, "entries of the mask table"),
+        Field("phases", 8, "entries of a mask row: words after which columns recur; at least 1"),
+        Field("lane_from", 8, "LOAD: first lane written. STORE: 0, the lane that is read"),
+        Field("lane_to", 8, "LOAD: lane after the last one written"),
+        Field("reserved2", 32),
         Field("signature", 64, "XOR of all beats of the layer's tables and streams"),
     ),
 )
 assert DESCRIPTOR.width == 8 * DESCRIPTOR_BYTES
 
-# The tables of a layer, in this order, one record a beat (symbols: two): all lanes' streams, all lanes' rows, the code,
-# taps, symbols, channels.
+# The tables of a layer, in this order, one record a beat (symbols: two): all lanes' streams, all lanes' rows, what all
+# lanes keep, the codes, taps, masks, symbols, channels.
 LANE_STREAM = Record("lane stream", (Field("address", 32, "byte offset from PROGRAM"), Field("beats", 32)))
 LANE_ROWS = Record(
     "lane rows",
@@ -109,9 +115,20 @@ LANE_ROWS = Record(
         Field("rows", 16),
         Field("first_channel", 16, "output channel of the first row"),
         Field("table", CODE_TABLE_BITS, "code table of the first row"),
-        Field("reserved", 32 - CODE_TABLE_BITS),
+        Field("first_row", 16 - CODE_TABLE_BITS, "row of the output plane that the lane's row 0 is"),
+        Field("first_word", 16, "word of the output plane that the lane's word 0 is"),
     ),
 )
+LANE_KEEP = Record(
+    "lane keep",
+    (
+        Field("keep_from", 16, "even: first word of an output plane that the lane keeps, at its start", signed=True),
+        Field("keep_to", 16, "word after the last one that it keeps", signed=True),
+        Field("reserved", 32),
+    ),
+)
+LANE_TABLES = 3
+"""Beats a lane: LANE_STREAM, LANE_ROWS, LANE_KEEP."""
 CODE = Record(
     "code",
     (
@@ -123,8 +140,17 @@ CODE = Record(
 """For each code table one for each length 1..MAX_CODE_LENGTH, then one whose limit is the escape codeword's first
 window (or NO_ESCAPE). All code tables share one symbol table, through their bases."""
 TAP = Record(
-    "tap", (Field("x_address", 32, "byte address of the tap's first pixel in channel 0's plane"), Field("reserved", 32))
+    "tap",
+    (
+        Field("x_address", 20, "byte address, in channel 0's plane, of what flat pixel `first_word * P` multiplies"),
+        Field("mask", MASK_BITS, "row of the mask table, from 1; 0: every column counts"),
+        Field("reserved", 8),
+        Field("shift", 16, "added to a flat pixel number; the sum must lie in 0..end-1 to count", signed=True),
+        Field("end", 16, "pixels of the plane that the tap reads"),
+    ),
 )
+MASK = Record("mask", (Field("pixels", 32, "bit p: pixel p of the word counts"), Field("reserved", 32)))
+"""Entry `(mask - 1) * phases + word % phases`. Pixels that do not count are 0, or -128 where maxima are taken."""
 SYMBOL = Record(
     "symbol",
     (
@@ -170,6 +196,6 @@ CODE_BEATS = MAX_CODE_LENGTH + 1
 """Beats of one code table."""
 
 
-def table_beats(lanes: int, code_tables: int, taps: int, symbol_beats: int, out_channels: int) -> int:
+def table_beats(lanes: int, code_tables: int, taps: int, mask_beats: int, symbol_beats: int, out_channels: int) -> int:
     """Beats of a layer's tables."""
-    return 2 * lanes + code_tables * CODE_BEATS + taps + symbol_beats + out_channels
+    return LANE_TABLES * lanes + code_tables * CODE_BEATS + taps + mask_beats + symbol_beats + out_channels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from .config import Config
 from .errors import CompileError
-from .isa import BIAS_BITS, DESCRIPTOR
-from .network import Conv2d, Layer, Linear
-from .placement import Placement
+from .isa import BIAS_BITS, DESCRIPTOR, MASK_BITS, TAP
+from .masks import mask_table, reachable
+from .network import AveragePool2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d
+from .placement import Placement, Tap
 
 IDENTITY = 15
 """multiplier 2**15 and shift 15: `(acc * 2**15 + 2**14) >> 15 == acc`."""
@@ -20,18 +21,27 @@ IDENTITY = 15
 Range = tuple[int, int]
 """Least and greatest value of an activation, 0 included."""
 
+Requantisation = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int, int]
+Windowed = Conv2d | MaxPool2d | AveragePool2d
+"""Layers that read a window around each output pixel; the others read all of their input at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """A layer as rows of weights: position t * in_channels + c of a row multiplies the P pixels from address
-    `tap_addresses[t] + c * in_plane` on. Rows are in the network's channel order."""
+    """A layer as rows of weights: position t * in_channels + c of a row multiplies, for flat pixel f of the output, the
+    byte at `taps[t].address + c * in_plane + f`. Rows are in the network's channel order."""
 
     matrix: NDArray[np.int8]
     """(M, taps * in_channels)"""
     in_channels: int
     in_plane: int
-    tap_addresses: tuple[int, ...]
-    """For output row 0; row h reads `h * pitch` further on."""
+    taps: tuple[Tap, ...]
+    masks: tuple[int, ...]
+    """Row of the mask table of every tap, from 1; 0: every column counts."""
+    mask_table: tuple[int, ...]
+    """Entries of `isa.MASK`, rows one after the other."""
+    phases: int
+    """Entries of a row."""
     pitch: int
     """Computed pixels per output row."""
     bias: NDArray[np.int64]
@@ -42,35 +52,101 @@ class Lowered:
     maximum: bool = False
 
 
-def lower(layer: Layer, x: Placement, pixels: int) -> Lowered:
-    """`layer` over an input placed as `x`, split where `layer.stride` is 2, for a device of `pixels` pixels a word."""
-    stored = np.arange(x.channels) if x.order is None else np.array(x.order)
+def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:
+    """Where each kernel position lies from `stride` times the output's pixel, row by row; negative ones in padding."""
+    kh, kw = (layer.kernel, layer.kernel) if isinstance(layer, MaxPool2d) else layer.kernel
+    dh, dw = layer.dilation if isinstance(layer, Conv2d) else (1, 1)
+    top, left = layer.padding[:2]
+    return [(i * dh - top, j * dw - left) for i in range(kh) for j in range(kw)]
+
+
+def lower(layer: Layer, x: Placement, pixels: int, size: tuple[int, int], skip: Placement | None = None) -> Lowered:
+    """`layer` over an input placed as `x`, split where its stride is 2, for a device of `pixels` pixels a word.
+
+    `size` is the output's height and width. `skip` is where the tensor lies that the layer adds; its planes are as far
+    apart as x's.
+    """
+    if isinstance(layer, Linear | GlobalAveragePool):
+        return _lower_whole(layer, x, pixels)
+    assert isinstance(layer, Windowed)
+    taps = tuple(reachable(x.tap(i, j), size[0], x.pitch) for i, j in kernel_offsets(layer))
+    stored = _stored(x)
     if isinstance(layer, Conv2d):
-        rows, _, kh, kw = layer.weights.shape
-        matrix = layer.weights[:, stored].transpose(0, 2, 3, 1).reshape(rows, -1)
-        addresses = tuple(x.tap_address(i, j) for i in range(kh) for j in range(kw))
-        return Lowered(matrix, x.channels, x.plane, addresses, x.pitch, *_requant(layer))
+        by_tap = _ungrouped(layer, x.channels)[:, stored].transpose(0, 2, 3, 1)
+        weights = by_tap.reshape(len(by_tap), len(taps), -1)
+    else:
+        one = np.zeros((x.channels, x.channels), np.int8)
+        one[stored, np.arange(x.channels)] = 1
+        weights = np.repeat(one[:, None], len(taps), axis=1)
+    if skip is not None:
+        assert isinstance(layer, Conv2d) and layer.skip is not None
+        weights = _with_skip(weights, layer.skip, _stored(skip))
+        taps = (*taps, skip.tap(0, 0))
+    rows, _, channels = weights.shape
+    masks, table, phases = mask_table(taps, x.pitch, size, pixels)
+    matrix = np.ascontiguousarray(weights.reshape(rows, -1))
+    maximum = isinstance(layer, MaxPool2d)
+    return Lowered(
+        matrix, channels, x.plane, taps, masks, table, phases, x.pitch, *_requant(layer, rows), maximum=maximum
+    )
+
+
+def _lower_whole(layer: Linear | GlobalAveragePool, x: Placement, pixels: int) -> Lowered:
+    """One tap; every byte of the input's region is a channel, and bytes that hold no element have weight 0.
+
+    One output pixel: a pitch of a whole word keeps the word's other pixels in its row, so that write-back sees one row
+    and not many.
+    """
+    rows = len(layer.weights) if isinstance(layer, Linear) else x.channels
+    matrix = np.zeros((rows, x.size), np.int8)
+    offsets = (x.offsets() - x.base).reshape(x.channels, -1)
     if isinstance(layer, Linear):
-        # One tap; every byte of the input's region is a channel, and bytes that hold no element have weight 0.
-        # One output pixel: a pitch of a whole word keeps the word's other pixels in its row, so that write-back sees
-        # one row and not many.
-        matrix = np.zeros((len(layer.weights), x.size), np.int8)
-        matrix[:, (x.offsets() - x.base).ravel()] = layer.weights
-        return Lowered(matrix, x.size, 1, (x.base,), pixels, *_requant(layer))
-    one = np.zeros((x.channels, x.channels), np.int8)
-    one[stored, np.arange(x.channels)] = 1
-    addresses = tuple(x.tap_address(i, j) for i in range(layer.kernel) for j in range(layer.kernel))
-    same = np.zeros(x.channels, np.int64), np.full(x.channels, 1 << IDENTITY), np.full(x.channels, IDENTITY)
-    return Lowered(np.tile(one, len(addresses)), x.channels, x.plane, addresses, x.pitch, *same, maximum=True)
+        matrix[:, offsets.ravel()] = layer.weights
+    else:
+        matrix[np.arange(rows)[:, None], offsets] = 1
+    tap = Tap(x.base, 0, 1, 0, 1)
+    return Lowered(matrix, x.size, 1, (tap,), (0,), (), 1, pixels, *_requant(layer, rows))
 
 
-def _requant(layer: Conv2d | Linear) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int, int]:
-    return layer.bias, layer.multiplier, layer.shift, layer.low, layer.high
+def _stored(x: Placement) -> NDArray[np.int64]:
+    return np.arange(x.channels) if x.order is None else np.array(x.order)
 
 
-def output_range(layer: Layer, x: Range) -> Range:
+def _ungrouped(layer: Conv2d, channels: int) -> NDArray[np.int8]:
+    """(M, channels, kh, kw), with zeros where a row's group does not reach."""
+    rows, own, kh, kw = layer.weights.shape
+    if own == channels:
+        return layer.weights
+    whole = np.zeros((rows, channels, kh, kw), np.int8)
+    first = np.arange(rows) // (rows // layer.groups) * own
+    whole[np.arange(rows)[:, None], first[:, None] + np.arange(own)] = layer.weights
+    return whole
+
+
+def _with_skip(weights: NDArray[np.int8], skip: NDArray[np.int8], stored: NDArray[np.int64]) -> NDArray[np.int8]:
+    """One tap more, and as many positions a tap as the wider of both tensors has channels."""
+    rows, taps, channels = weights.shape
+    wide = np.zeros((rows, taps + 1, max(channels, rows)), np.int8)
+    wide[:, :taps, :channels] = weights
+    wide[stored, taps, np.arange(rows)] = skip[stored]
+    return wide
+
+
+def _requant(layer: Layer, rows: int) -> Requantisation:
+    if isinstance(layer, Conv2d | Linear):
+        return layer.bias, layer.multiplier, layer.shift, layer.low, layer.high
+    if isinstance(layer, AveragePool2d | GlobalAveragePool):
+        multiplier, shift = np.full(rows, layer.multiplier), np.full(rows, layer.shift)
+        return np.zeros(rows, np.int64), multiplier, shift, layer.low, layer.high
+    return np.zeros(rows, np.int64), np.full(rows, 1 << IDENTITY), np.full(rows, IDENTITY), -128, 127
+
+
+def output_range(layer: Layer, inputs: Sequence[Range]) -> Range:
     """Values that the layer's outputs can take, and the zeros between them."""
-    return (min(layer.low, 0), max(layer.high, 0)) if isinstance(layer, Conv2d | Linear) else x
+    least, greatest = min(low for low, _ in inputs), max(high for _, high in inputs)
+    if isinstance(layer, Conv2d | Linear | AveragePool2d | GlobalAveragePool):
+        return min(layer.low, 0), max(layer.high, 0)
+    return least, greatest
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -105,12 +181,16 @@ def check_layer(name: str, lowered: Lowered, config: Config) -> None:
     """CompileError naming the layer and the limit where a table, a field or a constant does not fit."""
     rows = len(lowered.matrix)
     widths = {field.name: field.width for field in DESCRIPTOR.fields}
+    taps = {field.name: field.width for field in TAP.fields}
     for what, value, limit in (
-        ("kernel positions", len(lowered.tap_addresses), config.taps),
+        ("kernel positions", len(lowered.taps), config.taps),
         ("output channels", rows, config.channels),
         ("positions of one tap", lowered.in_channels, (1 << widths["in_channels"]) - 1),
         ("bytes from channel to channel", lowered.in_plane, (1 << widths["in_plane"]) - 1),
         ("pixels per row", lowered.pitch, (1 << widths["pitch"]) - 1),
+        ("pixels of a plane", max(tap.end for tap in lowered.taps), (1 << taps["end"]) - 1),
+        ("entries of masks", len(lowered.mask_table), min(config.masks, (1 << widths["mask_beats"]) - 1)),
+        ("masks", max(lowered.masks), (1 << MASK_BITS) - 1),
     ):
         if value > limit:
             raise CompileError(f"{name}: needs {value} {what}, config {config.name} has room for {limit}")

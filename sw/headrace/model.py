@@ -1,48 +1,81 @@
 """The arithmetic of the device on NumPy integers: what every other implementation must equal, bit for bit.
 
-Sums run through float64 BLAS where a bound proves them exact (every partial sum is an integer below 2**53, in any
-order of addition), else through int64. Nothing here wraps: inputs that could leave int64 raise ValueError.
+Sums run through float32 or float64 BLAS where a bound proves them exact (every partial sum is an integer below 2**24
+or 2**53, in any order of addition), else through int64. Nothing here wraps: inputs that could leave int64 raise
+ValueError.
 """
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .geometry import Padding, Pair, extent, window_counts
 from .isa import MULTIPLIER_BITS, SHIFT_BITS
 
 EXACT_FLOAT = 1 << 53
+EXACT_SINGLE = 1 << 24
 EXACT_INT = 1 << 63
+BLOCK = 1 << 23
+"""Most elements of a matrix of windows, unless one row of one image has more: 64 MB of float64."""
+SMALL_GROUP = 4
+"""Output channels of a one-channel group from which a matrix product is worth its copies."""
 
 
 def conv2d(
-    x: NDArray[np.int8], w: NDArray[np.integer], stride: int = 1, padding: int = 0, groups: int = 1
+    x: NDArray[np.int8],
+    w: NDArray[np.integer],
+    stride: int = 1,
+    padding: int | Padding = 0,
+    groups: int = 1,
+    dilation: int | Pair = 1,
 ) -> NDArray[np.int64]:
     """Cross-correlation of x (N, C, H, W) int8 with w (M, C // groups, kh, kw) integer: (N, M, H', W') int64.
 
-    `padding` zeros on all four sides; H' = (H + 2 * padding - kh) // stride + 1. ValueError for shapes that do not fit.
+    `padding` zeros on all four sides, or (top, left, bottom, right); `dilation` elements from tap to tap, or (rows,
+    columns); H' = (H + top + bottom - dh * (kh - 1) - 1) // stride + 1. ValueError for shapes that do not fit.
     """
     _check(x, w, 4, 4)
-    if groups < 1 or x.shape[1] % groups or w.shape[0] % groups or x.shape[1] // groups != w.shape[1]:
+    (m, c, kh, kw), (n, channels) = w.shape, x.shape[:2]
+    if groups < 1 or channels % groups or m % groups or channels // groups != c:
         raise ValueError(f"conv2d: input {x.shape} and weights {w.shape} do not share channels in {groups} groups")
-    if stride < 1 or padding < 0:
-        raise ValueError(f"conv2d: stride {stride} must be positive and padding {padding} not negative")
-    if padding:
-        x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    (n, _, rows, columns), (m, c, kh, kw) = x.shape, w.shape
-    height, width = (rows - kh) // stride + 1, (columns - kw) // stride + 1
-    if kh < 1 or kw < 1 or height < 1 or width < 1:
-        raise ValueError(f"conv2d: kernel {kh}x{kw} does not fit into {rows}x{columns}")
+    dilations = (dilation, dilation) if isinstance(dilation, (int, np.integer)) else dilation
+    height, width = _windows("conv2d", x, (kh, kw), stride, padding, dilations)
     kind = _sum_type(x, w)
-    kernel = w.astype(kind).reshape(groups, m // groups, c, kh, kw)
-    result: NDArray[Any] = np.zeros((n, groups, m // groups, height * width), kind)
-    for i in range(kh):
-        for j in range(kw):
-            window = x[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
-            result += exact_product(kernel[:, :, :, i, j], window.astype(kind).reshape(n, groups, c, height * width))
-    return result.reshape(n, m, height, width).astype(np.int64)
+    x = _pad(x, padding, 0)
+    view = np.lib.stride_tricks.sliding_window_view(
+        x.reshape(n, groups, c, *x.shape[2:]), [extent(kh, dilations[0]), extent(kw, dilations[1])], axis=(3, 4)
+    )
+    # (groups, c, kh, kw, n, height, width): what each tap sees, still without a copy.
+    taps = view[..., ::stride, ::stride, :: dilations[0], :: dilations[1]].transpose(1, 2, 5, 6, 0, 3, 4)
+    result = np.empty((n, m, height, width), np.int64)
+    if c == 1 and m // groups < SMALL_GROUP:
+        _depthwise(taps, w.astype(kind).reshape(groups, m // groups, kh, kw), result)
+        return result
+    kernel = w.astype(kind).reshape(groups, m // groups, c * kh * kw)
+    rows = min(height, max(1, BLOCK // max(1, channels * kh * kw * width)))
+    images = max(1, BLOCK // max(1, channels * kh * kw * width * rows))
+    for image in range(0, n, images):
+        for row in range(0, height, rows):
+            block = taps[..., image : image + images, row : row + rows, :]
+            columns = block.astype(kind, order="C").reshape(groups, c * kh * kw, -1)
+            sums = exact_product(kernel, columns).reshape(m, *block.shape[4:])
+            result[image : image + images, :, row : row + rows] = sums.transpose(1, 0, 2, 3)
+    return result
+
+
+def _depthwise(taps: NDArray[np.int8], kernel: NDArray[Any], result: NDArray[np.int64]) -> None:
+    """`conv2d` where a group is one channel: products of planes with numbers, an image at a time."""
+    groups, rows, kh, kw = kernel.shape
+    for image, y in enumerate(result):
+        sums: NDArray[Any] = np.zeros((groups, rows, *y.shape[1:]), kernel.dtype)
+        for i in range(kh):
+            for j in range(kw):
+                sums += kernel[:, :, i, j, None, None] * taps[:, :, i, j, image].astype(kernel.dtype)
+        y[...] = sums.reshape(y.shape)
 
 
 def linear(x: NDArray[np.int8], w: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -54,23 +87,31 @@ def linear(x: NDArray[np.int8], w: NDArray[np.integer]) -> NDArray[np.int64]:
     return exact_product(x.astype(kind), w.astype(kind).T).astype(np.int64)
 
 
-def max_pool2d(x: NDArray[np.integer], kernel: int, stride: int | None = None) -> NDArray[np.integer]:
+def max_pool2d(
+    x: NDArray[np.integer], kernel: int, stride: int | None = None, padding: int | Padding = 0
+) -> NDArray[np.integer]:
     """Maximum over kernel x kernel windows of x (N, C, H, W), same dtype; `stride` defaults to `kernel`.
 
-    Rows and columns that fill no whole window are dropped. ValueError where there is no window at all.
+    `padding` as in `conv2d`, of the dtype's smallest number. Rows and columns that fill no whole window are dropped.
+    ValueError where there is no window at all.
     """
-    stride = kernel if stride is None else stride
     if x.ndim != 4 or not np.issubdtype(x.dtype, np.integer):
         raise ValueError(f"max_pool2d: input must be integers (N, C, H, W), not {x.dtype} {x.shape}")
-    if kernel < 1 or stride < 1 or min(x.shape[2:]) < kernel:
-        raise ValueError(f"max_pool2d: kernel {kernel}, stride {stride} do not fit {x.shape}")
-    height, width = (x.shape[2] - kernel) // stride + 1, (x.shape[3] - kernel) // stride + 1
-    result = x[:, :, : stride * height : stride, : stride * width : stride].copy()
-    for i in range(kernel):
-        for j in range(kernel):
-            window = x[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
-            np.maximum(result, window, out=result)
-    return result
+    stride = kernel if stride is None else stride
+    height, width = _windows("max_pool2d", x, (kernel, kernel), stride, padding)
+    padded = _pad(x, padding, int(np.iinfo(x.dtype).min))
+    tall = reduce(np.maximum, (padded[:, :, i : i + stride * height : stride] for i in range(kernel)))
+    return reduce(np.maximum, (tall[..., j : j + stride * width : stride] for j in range(kernel))).copy()
+
+
+def sum_pool2d(x: NDArray[np.int8], kernel: Pair, stride: int = 1, padding: int | Padding = 0) -> NDArray[np.int64]:
+    """Sum over windows of kernel (kh, kw) of x (N, C, H, W) int8: (N, C, H', W') int64. Else as `conv2d`."""
+    if x.dtype != np.int8 or x.ndim != 4:
+        raise ValueError(f"sum_pool2d: input must be int8 (N, C, H, W), not {x.dtype} {x.shape}")
+    height, width = _windows("sum_pool2d", x, kernel, stride, padding)
+    padded = _pad(x, padding, 0).astype(np.int64)
+    tall = reduce(np.add, (padded[:, :, i : i + stride * height : stride] for i in range(kernel[0])))
+    return reduce(np.add, (tall[..., j : j + stride * width : stride] for j in range(kernel[1]))).copy()
 
 
 def exact_product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
@@ -128,10 +169,40 @@ def _largest(values: NDArray[np.integer]) -> int:
     return max(-int(values.min()), int(values.max())) if values.size else 0
 
 
-def _sum_type(x: NDArray[np.int8], w: NDArray[np.integer]) -> type[np.float64] | type[np.int64]:
-    """float64 where no sum of x * w over a row of w can reach 2**53, else int64; ValueError past int64."""
+def _sides(padding: int | Padding) -> Padding:
+    return (padding, padding, padding, padding) if isinstance(padding, (int, np.integer)) else padding
+
+
+def _windows(
+    call: str, x: NDArray[np.integer], kernel: Pair, stride: int, padding: int | Padding, dilation: Pair = (1, 1)
+) -> Pair:
+    """Windows along height and width; ValueError, naming `call`, where there is none."""
+    sides = _sides(padding)
+    if stride < 1 or len(sides) != 4 or min(sides) < 0 or len(dilation) != 2 or min(dilation) < 1:
+        raise ValueError(
+            f"{call}: stride {stride} and dilation {dilation} must be positive, padding {padding} not negative"
+        )
+    height, width = window_counts((x.shape[2], x.shape[3]), kernel, stride, sides, dilation)
+    if min(kernel) < 1 or height < 1 or width < 1:
+        raise ValueError(f"{call}: kernel {kernel[0]}x{kernel[1]} does not fit into {x.shape[2]}x{x.shape[3]}")
+    return height, width
+
+
+def _pad(x: NDArray[Any], padding: int | Padding, value: int) -> NDArray[Any]:
+    top, left, bottom, right = _sides(padding)
+    if not (top or left or bottom or right):
+        return x
+    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=value)
+
+
+def _sum_type(x: NDArray[np.int8], w: NDArray[np.integer]) -> type[np.float32 | np.float64 | np.int64]:
+    """The fastest type that holds every sum of some of the products x * w of a row of w; ValueError past int64."""
     length = int(np.prod(w.shape[1:]))
     bound = max(_largest(x), 1) * _largest(w) * length
     if bound >= EXACT_INT:
         raise ValueError(f"sums of {length} products of these weights may reach {bound}, which int64 cannot hold")
+    rows = np.abs(w.astype(np.int64)).reshape(len(w), -1).sum(axis=1)
+    bound = max(_largest(x), 1) * _largest(rows)
+    if bound < EXACT_SINGLE:
+        return np.float32
     return np.float64 if bound < EXACT_FLOAT else np.int64

@@ -11,6 +11,23 @@ from .isa import BEAT_BYTES
 
 MAX_BYTES = 1 << 24
 """More than any activation memory; keeps what a header from a file can make the host allocate small."""
+MAX_STRIPS = 32
+
+
+@dataclass(frozen=True)
+class Tap:
+    """What one kernel position reads: the byte that flat pixel f of the output multiplies is `address + f`."""
+
+    address: int
+    """In the plane of the channel stored first; negative where padding precedes the memory's first byte."""
+    shift: int
+    """f + shift is the pixel's number in its (phase) plane."""
+    end: int
+    """Number of the last pixel of that plane that exists, and 1."""
+    column: int
+    """What the tap adds to the output's column."""
+    columns: int
+    """Columns of the plane that exist."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +36,12 @@ class Placement:
 
     Element (c, h, w) lies at `base + position(c) * plane + h * pitch + w`, or, `split`, at
     `base + position(c) * plane + (h % 2) * row_phase + (w % 2) * column_phase + (h // 2) * pitch + w // 2`.
-    `order[p]` is the channel stored at position p; None: in order. ValueError for an order that is no permutation,
-    or planes that overlap.
+    `order[p]` is the channel stored at position p; None: in order.
+
+    In `strips` > 1 strips, the lanes of strip s hold of every (phase) plane the `strip_bytes` flat pixels from
+    `s * strip_step - strip_halo` on, in place of all; those before the plane and after its end are never looked at.
+
+    ValueError for an order that is no permutation, planes that overlap, or strips that do not fit their planes.
     """
 
     channels: int
@@ -33,19 +54,38 @@ class Placement:
     row_phase: int = 0
     column_phase: int = 0
     order: tuple[int, ...] | None = None
+    strips: int = 1
+    strip_step: int = 0
+    strip_halo: int = 0
+    strip_bytes: int = 0
 
     def __post_init__(self) -> None:
         if min(self.channels, self.height, self.width, self.plane, self.pitch) < 1 or self.base < 0:
             raise ValueError(f"placement: sizes must be positive: {self}")
-        if self.size > MAX_BYTES or self.base > MAX_BYTES or self.height * self.width > self.plane:
+        too_large = self.size > MAX_BYTES or self.base > MAX_BYTES or self.strip_step > MAX_BYTES
+        if too_large or (self.strips == 1 and self.height * self.width > self.plane):
             raise ValueError(f"placement: {self.channels} x {self.height} x {self.width} does not fit its planes")
         if self.order is not None:
             object.__setattr__(self, "order", tuple(int(channel) for channel in self.order))
             if sorted(self.order) != list(range(self.channels)):
                 raise ValueError(f"placement: order is not a permutation of {self.channels} channels")
+        if self.strips != 1:
+            self._check_strips()
+            return
         one = self._within_plane().ravel()
         if one.min() < 0 or one.max() >= self.plane or len(np.unique(one)) < one.size:
             raise ValueError(f"placement: elements overlap or leave their plane: {self}")
+
+    def _check_strips(self) -> None:
+        phases = 4 if self.split else 1
+        held = self.width if not self.split else (self.width + 1) // 2
+        good = 1 < self.strips <= MAX_STRIPS and 0 < self.strip_step <= self.strip_bytes - self.strip_halo
+        good = good and self.strip_halo >= 0 and phases * self.strip_bytes <= self.plane and held <= self.pitch
+        if self.split:
+            good = good and (self.row_phase, self.column_phase) == (2 * self.strip_bytes, self.strip_bytes)
+        longest = max(self.strips * self.strip_step + self.strip_bytes, self.strip_halo + self.pitch * self.height)
+        if not good or self.channels * phases * longest > MAX_BYTES:
+            raise ValueError(f"placement: strips do not fit their planes: {self}")
 
     @classmethod
     def make(cls, shape: tuple[int, int, int], split: bool = False, base: int = 0) -> Placement:
@@ -61,6 +101,17 @@ class Placement:
         """The same layout from another address."""
         return replace(self, base=base)
 
+    def widened(self, pitch: int, rows: int) -> Placement:
+        """The same tensor at address 0 in (phase) planes of `rows` rows of `pitch` bytes."""
+        plane = rows * pitch
+        size = 4 * plane if self.split else plane
+        phases = (2 * plane, plane) if self.split else (0, 0)
+        return replace(self, base=0, plane=size, pitch=pitch, row_phase=phases[0], column_phase=phases[1])
+
+    def of(self, channels: int, height: int, width: int, base: int) -> Placement:
+        """A part of these channels' planes, or the whole, from another address."""
+        return replace(self, channels=channels, height=height, width=width, base=base, order=None)
+
     def ordered(self, order: NDArray[np.integer] | tuple[int, ...]) -> Placement:
         """The same layout with channel `order[p]` at position p."""
         return replace(self, order=tuple(int(channel) for channel in order))
@@ -72,17 +123,28 @@ class Placement:
 
     @property
     def padded_size(self) -> int:
-        """`size` in whole beats: what LOAD and STORE move."""
+        """`size` in whole beats: what LOAD and STORE move of a strip."""
         return -(-self.size // BEAT_BYTES) * BEAT_BYTES
 
-    def tap_address(self, i: int, j: int) -> int:
-        """First pixel under kernel position (i, j), in the plane of the channel stored first.
+    @property
+    def packed_size(self) -> int:
+        """Bytes of all strips in DRAM, one after the other."""
+        return self.strips * self.padded_size
 
-        A split tensor is read with stride 2, any other with stride 1.
+    def tap(self, i: int, j: int) -> Tap:
+        """The tap of kernel position (i, j), relative to the output's pixel; negative ones lie in the padding.
+
+        A split tensor is read with stride 2, any other with stride 1. In strips, flat pixel 0 is the strip's first.
         """
         if not self.split:
-            return self.base + i * self.pitch + j
-        return self.base + (i % 2) * self.row_phase + (j % 2) * self.column_phase + (i // 2) * self.pitch + j // 2
+            shift = i * self.pitch + j
+            end = (self.height - 1) * self.pitch + self.width
+            return Tap(self.base + self.strip_halo + shift, shift, end, j, self.width)
+        phase = (i % 2) * self.row_phase + (j % 2) * self.column_phase
+        shift = (i // 2) * self.pitch + j // 2
+        rows, columns = (self.height - i % 2 + 1) // 2, (self.width - j % 2 + 1) // 2
+        end = (rows - 1) * self.pitch + columns if rows and columns else 0
+        return Tap(self.base + phase + self.strip_halo + shift, shift, end, j // 2, columns)
 
     def row_address(self, h: int) -> int:
         """`x_address` of a LAYER whose first output row is h; ValueError for an odd row of a split tensor."""
@@ -96,27 +158,48 @@ class Placement:
             return h * self.pitch + w
         return h % 2 * self.row_phase + w % 2 * self.column_phase + h // 2 * self.pitch + w // 2
 
-    def offsets(self) -> NDArray[np.int64]:
-        """Byte address of every element: (C, H, W) int64."""
+    def _positions(self) -> NDArray[np.int64]:
+        """Where each channel is stored."""
         position = np.arange(self.channels, dtype=np.int64)
-        if self.order is not None:
-            position = np.argsort(np.array(self.order, dtype=np.int64))
-        return self.base + position[:, None, None] * self.plane + self._within_plane()
+        return position if self.order is None else np.argsort(np.array(self.order, dtype=np.int64))
+
+    def offsets(self) -> NDArray[np.int64]:
+        """Byte address of every element: (C, H, W) int64. ValueError for a tensor in strips."""
+        if self.strips != 1:
+            raise ValueError("a tensor in strips has no element at one address")
+        return self.base + self._positions()[:, None, None] * self.plane + self._within_plane()
 
     def pack(self, x: NDArray[np.int8]) -> bytes:
-        """The `padded_size` bytes from `base` that hold x (C, H, W) int8; bytes between elements are zero.
+        """The `packed_size` bytes that hold x (C, H, W) int8, strip by strip; bytes between elements are zero.
 
         ValueError for another shape or dtype.
         """
         if x.dtype != np.int8 or x.shape != (self.channels, self.height, self.width):
             shape = (self.channels, self.height, self.width)
             raise ValueError(f"placement holds int8 {shape}, not {x.dtype} {x.shape}")
+        if self.strips != 1:
+            return self._pack_strips(x)
         memory = np.zeros(self.padded_size, np.int8)
         memory[self.offsets() - self.base] = x
         return memory.tobytes()
 
+    def _pack_strips(self, x: NDArray[np.int8]) -> bytes:
+        phases, length = (4 if self.split else 1), self.strips * self.strip_step + self.strip_bytes
+        length = max(length, self.strip_halo + self.height * self.pitch)
+        flat = np.zeros((self.channels, phases, length), np.int8)
+        h, w = np.arange(self.height)[:, None], np.arange(self.width)
+        phase = h % 2 * 2 + w % 2 if self.split else 0 * (h + w)
+        pixel = h // 2 * self.pitch + w // 2 if self.split else h * self.pitch + w
+        flat[self._positions()[:, None, None], phase, self.strip_halo + pixel] = x
+        memory = np.zeros((self.strips, self.padded_size), np.int8)
+        for strip, one in enumerate(memory):
+            held = flat[:, :, strip * self.strip_step :][:, :, : self.strip_bytes]
+            planes = one[: self.size].reshape(self.channels, self.plane)
+            planes[:, : phases * self.strip_bytes] = held.reshape(self.channels, -1)
+        return memory.tobytes()
+
     def unpack(self, memory: bytes | bytearray | memoryview | NDArray[np.uint8]) -> NDArray[np.int8]:
-        """The tensor (C, H, W) int8 in the bytes from `base`; ValueError for fewer than `size`."""
+        """The tensor (C, H, W) int8 in the bytes from `base`; ValueError for fewer than `size`, or in strips."""
         if len(memory) < self.size:
             raise ValueError(f"placement of {self.size} bytes, not {len(memory)}")
         return np.frombuffer(memory, np.int8)[self.offsets() - self.base]

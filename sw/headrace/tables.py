@@ -8,25 +8,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .code import Code
-from .isa import BEAT_BYTES, CHANNEL, CODE, LANE_ROWS, LANE_STREAM, TAP
+from .isa import BEAT_BYTES, CHANNEL, CODE, LANE_KEEP, LANE_ROWS, LANE_STREAM, MASK, TAP
 from .layers import Lowered
+from .placement import Placement
 from .stream import EncodedLayer
 
 Beats = NDArray[np.uint64]
+KEEP_ALL = (0, (1 << 15) - 1)
+"""`keep_from`, `keep_to` of a lane that keeps every word."""
 
 
-def lane_beats(addresses: Sequence[int], encoded: EncodedLayer) -> Beats:
-    """Where every lane's stream lies (byte offsets from PROGRAM), then which rows it holds: (2 * lanes,) uint64."""
+def keep_ranges(y: Placement, lanes: int, pixels: int) -> list[tuple[int, int]]:
+    """Which words of the planes of a layer's output each lane keeps: `keep_from`, `keep_to`."""
+    if y.strips == 1:
+        return [KEEP_ALL] * lanes
+    starts = [(lane // (lanes // y.strips) * y.strip_step - y.strip_halo) // pixels for lane in range(lanes)]
+    return [(start, start + y.strip_bytes // pixels) for start in starts]
+
+
+def lane_beats(
+    addresses: Sequence[int],
+    encoded: EncodedLayer,
+    first_words: Sequence[int] = (),
+    keep: Sequence[tuple[int, int]] = (),
+    first_rows: Sequence[int] = (),
+) -> Beats:
+    """Where every lane's stream lies (byte offsets from PROGRAM), its rows, what it keeps: (3 * lanes,) uint64.
+
+    Args:
+        addresses: of each of the G streams.
+        first_words: of every lane; by default G lanes that begin at word 0. Lane n has stream n % G.
+        keep: of every lane; by default all lanes keep everything.
+        first_rows: of the output plane, where the first words begin; by default 0.
+    """
+    groups = len(encoded.streams)
+    first_words = first_words or [0] * groups
+    first_rows = first_rows or [0] * len(first_words)
+    lanes = range(len(first_words))
+    first = np.cumsum([0, *encoded.lane_rows])[:-1].tolist()
     places = [
-        LANE_STREAM.pack({"address": address, "beats": len(stream) // BEAT_BYTES})
+        {"address": address, "beats": len(stream) // BEAT_BYTES}
         for address, stream in zip(addresses, encoded.streams, strict=True)
     ]
-    first = np.cumsum([0, *encoded.lane_rows])[:-1].tolist()
     rows = [
-        LANE_ROWS.pack({"rows": count, "first_channel": channel, "table": table})
+        {"rows": count, "first_channel": channel, "table": table}
         for count, channel, table in zip(encoded.lane_rows, first, encoded.lane_tables, strict=True)
     ]
-    return np.array(places + rows, np.uint64)
+    return np.array(
+        [
+            *(LANE_STREAM.pack(places[lane % groups]) for lane in lanes),
+            *(
+                LANE_ROWS.pack(rows[lane % groups] | {"first_word": first_words[lane], "first_row": first_rows[lane]})
+                for lane in lanes
+            ),
+            *(
+                LANE_KEEP.pack({"keep_from": low, "keep_to": high})
+                for low, high in keep or [KEEP_ALL] * len(first_words)
+            ),
+        ],
+        np.uint64,
+    )
 
 
 def code_beats(codes: Sequence[Code]) -> Beats:
@@ -40,9 +81,30 @@ def code_beats(codes: Sequence[Code]) -> Beats:
     return np.array(beats, np.uint64)
 
 
-def tap_beats(addresses: Sequence[int]) -> Beats:
-    """(taps,) uint64."""
-    return np.array([TAP.pack({"x_address": address}) for address in addresses], np.uint64)
+def tap_beats(lowered: Lowered, x_bytes: int, ahead: int = 0, shift: int = 0) -> Beats:
+    """(taps,) uint64, for lanes that begin `ahead` bytes after the output's first pixel; `shift` is added to shifts.
+
+    An address before or beyond the `x_bytes` of memory wraps.
+    """
+    return np.array(
+        [
+            TAP.pack(
+                {
+                    "x_address": (tap.address + ahead) % x_bytes,
+                    "mask": mask,
+                    "shift": tap.shift + shift,
+                    "end": tap.end,
+                }
+            )
+            for tap, mask in zip(lowered.taps, lowered.masks, strict=True)
+        ],
+        np.uint64,
+    )
+
+
+def mask_beats(lowered: Lowered) -> Beats:
+    """(entries,) uint64."""
+    return np.array([MASK.pack({"pixels": pixels}) for pixels in lowered.mask_table], np.uint64)
 
 
 def symbol_beats(codes: Sequence[Code]) -> Beats:

@@ -26,7 +26,7 @@ END: Descriptor = {"opcode": Opcode.END}
 
 
 def load(**fields: int) -> Descriptor:
-    return {"opcode": Opcode.LOAD, "layer": 7, "beats": 3, "address": 0x40, "x_address": 8} | fields
+    return {"opcode": Opcode.LOAD, "layer": 7, "beats": 3, "address": 0x40, "x_address": 8, "lane_to": 1} | fields
 
 
 def store(**fields: int) -> Descriptor:
@@ -36,8 +36,9 @@ def store(**fields: int) -> Descriptor:
 def layer(**fields: int) -> Descriptor:
     """With the right number of beats and the right signature, unless `fields` say otherwise."""
     made = {"opcode": Opcode.LAYER, "layer": 4, "address": 0x200, "in_channels": 5, "taps": 2, "words": 3}
-    made |= {"out_channels": 6, "symbol_beats": 2, "code_tables": 1, "pitch": 4} | fields
-    sizes = (made[name] for name in ("code_tables", "taps", "symbol_beats", "out_channels"))
+    made |= {"out_channels": 6, "symbol_beats": 2, "code_tables": 1, "pitch": 4}
+    made |= {"mask_beats": 2, "phases": 1} | fields
+    sizes = (made[name] for name in ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels"))
     made.setdefault("beats", table_beats(CONFIG.lanes, *sizes))
     made.setdefault("signature", signature(made))
     return made
@@ -62,6 +63,7 @@ class Bench:
         self.bad: set[int] = set()
         self.bad_stream_beat: int | None = None
         self.write_fails = False
+        self.run_long = False
         self.latency = 3
         self.forget()
 
@@ -69,6 +71,7 @@ class Bench:
         self.events: list[tuple[Any, ...]] = []
         self.profile: list[dict[str, int]] = []
         self.failures: list[dict[str, int]] = []
+        self.gaps: list[tuple[int, int]] = []
         self.finished = self.busy_cycles = self.run_cycles = self.clear_cycles = 0
 
     def put(self, descriptors: list[Descriptor]) -> None:
@@ -81,40 +84,44 @@ class Bench:
 
     async def datapath(self, ctx: Any) -> None:
         dut = self.dut
-        beats: deque[tuple[int, int, bool, int]] = deque()  # data, error, of a block, lane
+        beats: deque[tuple[int, int, int, int, int]] = deque()  # data, error, of a block, lane, layer
         wait = load_busy = writing = tabling = 0
         tables_done, running_left = False, 0
+        requested = 0  # layers whose streams have been
         ctx.set(dut.stalled_lanes, STALLED)
         while True:
             willing = next(self.willing)
             show = bool(beats) and not wait and willing
-            ctx.set(dut.beat_valid, show)
-            data, error, block, lane = beats[0] if show else (0x5A5A, 1, 1, 0)
-            ctx.set(dut.beat_data, data)
-            ctx.set(dut.beat_error, error)
-            ctx.set(dut.beat_of_block, block)
-            ctx.set(dut.beat_lane, lane)
-            ctx.set(dut.o_read.ready, willing and not beats)
+            data, error, block, lane, half = beats[0] if show else (0x5A5A, 1, 1, 0, 0)
+            shown = {"valid": show, "data": data, "error": error, "of_block": block, "lane": lane, "layer": half}
+            ctx.set(dut.beat, [shown])
+            blocks_wait = any(beat[2] for beat in beats)
+            streams_wait = {beat[4] for beat in beats if not beat[2]}
+            ctx.set(dut.o_read.ready, willing and not blocks_wait)
             ctx.set(dut.reader_idle, not beats)
+            ctx.set(dut.streams_requested, not streams_wait)
+            ctx.set(dut.streams_ended, ctx.get(dut.bank) not in streams_wait)
             ctx.set(dut.load_busy, load_busy > 0)
             ctx.set(dut.o_write.ready, willing and not writing)
             ctx.set(dut.writes_idle, not writing)
             ctx.set(dut.write_done, writing == 1)
             ctx.set(dut.write_error, writing == 2 and self.write_fails)
             ctx.set(dut.table_done, tables_done)
-            ctx.set(dut.layer_idle, running_left == 1 and not beats)
-            read_ready, write_ready = willing and not beats, willing and not writing
+            ctx.set(dut.layer_idle, running_left == 1)
+            read_ready, write_ready = willing and not blocks_wait, willing and not writing
             signals = (dut.o_read.valid, dut.o_read.payload, dut.o_write.valid, dut.o_write.payload)
-            strobes = (dut.load_start, dut.store_start, dut.table_start, dut.layer_start)
-            states = (dut.loading, dut.tabling, dut.running, dut.clear, dut.busy, dut.finish, dut.fail)
+            strobes = (dut.load_start, dut.store_start, dut.table_start, dut.stream_request, dut.layer_start)
+            states = (dut.loading, dut.tabling, dut.running, dut.clear, dut.forget, dut.busy, dut.finish, dut.fail)
             reports = (dut.error, dut.o_profile.valid, dut.o_profile.payload)
             _, _, *values = await ctx.tick().sample(*signals, *strobes, *states, *reports)
-            read, block_read, write, block_write, load_start, store_start, table_start, layer_start = values[:8]
-            loading, tabling_now, running, clear, busy, finish, fail, error_now, profiled, entry = values[8:]
+            read, block_read, write, block_write = values[:4]
+            load_start, store_start, table_start, stream_request, layer_start = values[4:9]
+            loading, tabling_now, running, clear, forget, busy, finish, fail = values[9:17]
+            error_now, profiled, entry = values[17:]
 
             load_busy = max(load_busy - 1, 0)
             writing = max(writing - 1, 0)
-            if tabling and not beats:
+            if tabling and not blocks_wait:
                 tabling -= 1
                 tables_done = tabling == 0
             if show:
@@ -124,30 +131,37 @@ class Bench:
             if read and read_ready:
                 self.events.append(("read", block_read.address, block_read.beats))
                 beats.extend(
-                    (self.words.get(address, word_at(address)), int(address in self.bad), True, 0)
+                    (self.words.get(address, word_at(address)), int(address in self.bad), 1, 0, 0)
                     for address in range(block_read.address, block_read.address + 8 * block_read.beats, 8)
                 )
                 wait = self.latency
                 if load_start:
-                    self.events.append(("load", ctx.get(dut.descriptor.x_address)))
+                    self.events.append(("load", ctx.get(dut.coming.x_address)))
                 if table_start:
                     tabling, tables_done = 2, False
+            if stream_request:
+                assert not streams_wait
+                beats.extend(
+                    (stream_word(n), int(n == self.bad_stream_beat), 0, n % CONFIG.lanes, requested % 2)
+                    for n in range(STREAM_BEATS)
+                )
+                requested += 1
+            if forget:
+                requested = 0
             assert store_start == (write and write_ready)
             if store_start:
                 self.events.append(("write", block_write.address, block_write.beats))
                 writing = 4 + block_write.beats
             if layer_start:
+                assert tables_done, "the layer's tables have not arrived"
                 self.events.append(("layer", ctx.get(dut.descriptor.layer)))
-                running_left = RUN_CYCLES
-                beats.extend(
-                    (stream_word(n), int(n == self.bad_stream_beat), False, n % CONFIG.lanes)
-                    for n in range(STREAM_BEATS)
-                )
+                running_left = 12 * RUN_CYCLES if self.run_long else RUN_CYCLES
             if running and running_left > 1:
                 running_left -= 1
             if not running and not layer_start:
                 running_left = 0
-            assert loading + tabling_now + running + clear <= 1
+            self.gaps.append((running, layer_start))
+            assert running + clear <= 1 and loading + tabling_now <= 1 and not (loading and running)
             self.busy_cycles += busy
             self.run_cycles += running
             self.clear_cycles += clear

@@ -29,9 +29,16 @@ async def write_table(ctx: Any, port: Any, table: Table, beats: list[int]) -> No
 
 
 async def write_codes(ctx: Any, dut: Any, port: Any, codes: Sequence[Code], taps: list[int] | None = None) -> None:
-    """Codes, taps and symbols; waits until they can be used. `dut` is whoever has an input `code_tables`."""
+    """Codes, taps and symbols. `dut` is whoever has an input `code_tables`."""
     ctx.set(dut.code_tables, len(codes))
     await write_table(ctx, port, Table.CODE, code_beats(codes))
     await write_table(ctx, port, Table.TAPS, taps or [0])
     await write_table(ctx, port, Table.SYMBOLS, symbol_beats(codes))
-    await ctx.tick().repeat(isa.CODE_BEATS)
+
+
+async def select_code(ctx: Any, dut: Any) -> None:
+    """Pulse `start`, and wait until the first code can be used."""
+    ctx.set(dut.start, 1)
+    await ctx.tick()
+    ctx.set(dut.start, 0)
+    await ctx.tick().repeat(isa.CODE_BEATS + 1)

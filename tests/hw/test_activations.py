@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from amaranth import Module, unsigned
+from amaranth import Module, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -27,6 +27,9 @@ class Both(wiring.Component):
             {
                 "i": In(stream.Signature(masked_write_layout(config), always_ready=True)),
                 "busy": Out(1),
+                "keep_from": In(signed(16)),
+                "keep_to": In(signed(16), init=32767),
+                "load_enable": In(1),
                 "advance": In(1),
                 "address": In(address_bits(config)),
                 "pixels": Out(data.ArrayLayout(unsigned(8), config.pixels)),
@@ -41,6 +44,9 @@ class Both(wiring.Component):
         connect(m, aligner.o, memory.i_write)
         m.d.comb += [
             self.busy.eq(aligner.busy),
+            memory.keep_from.eq(self.keep_from),
+            memory.keep_to.eq(self.keep_to),
+            memory.load_enable.eq(self.load_enable),
             memory.advance.eq(self.advance),
             memory.address.eq(self.address),
             self.pixels.eq(memory.pixels),
@@ -48,12 +54,13 @@ class Both(wiring.Component):
         return m
 
 
-def write_all(dut: Both, writes: list[Write], willing: Iterator[bool]) -> Any:
+def write_all(dut: Both, writes: list[Any], willing: Iterator[bool], load: int = 0) -> Any:
     async def bench(ctx: Any) -> None:
-        for address, word, mask in writes:
+        for address, word, mask, *plane_word in writes:
             while not next(willing):
                 await ctx.tick()
-            ctx.set(dut.i.payload, {"address": address, "data": list(word), "mask": mask})
+            payload = {"address": address, "data": list(word), "mask": mask, "load": load}
+            ctx.set(dut.i.payload, payload | {"word": plane_word[0] if plane_word else 0})
             ctx.set(dut.i.valid, 1)
             await ctx.tick()
             assert ctx.get(dut.busy)
@@ -63,7 +70,7 @@ def write_all(dut: Both, writes: list[Write], willing: Iterator[bool]) -> Any:
         while ctx.get(dut.busy):
             await ctx.tick()
             cycles += 1
-        assert cycles <= 2
+        assert cycles <= 3
         ctx.set(dut.i.payload.mask, 0)
 
     return bench
@@ -140,10 +147,39 @@ def test_write_and_read_latency(config: Config) -> None:
         ctx.set(dut.i.valid, 1)
         await ctx.tick()
         ctx.set(dut.i.valid, 0)
-        await ctx.tick().repeat(2)  # two for the aligner, one for the memory
+        await ctx.tick().repeat(3)  # two for the aligner, one for the lane, one for the memory
         ctx.set(dut.address, address)
         ctx.set(dut.advance, 1)
         await ctx.tick().repeat(ActivationMemory.delay)
         assert plain(ctx.get(dut.pixels)) == [7] * config.pixels
+
+    simulate(dut, bench)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_a_lane_keeps_its_words(config: Config) -> None:
+    """Words within its limits, as many words lower as the first of them; and loads, if they are for it, as they are."""
+    dut, pixels = Both(config), config.pixels
+    words = config.x_words
+    full = (1 << pixels) - 1
+
+    async def bench(ctx: Any) -> None:
+        memory = [0] * words
+        ctx.set(dut.load_enable, 1)
+        await write_all(dut, [(n * pixels, bytes(pixels), full) for n in range(words)], pattern("none"), load=1)(ctx)
+        for round, (keep_from, keep_to, load, enable) in enumerate(
+            [(2, 5, 0, 1), (-2, 3, 0, 0), (-4, -1, 0, 1), (0, 32767, 0, 0), (2, 4, 1, 1), (2, 4, 1, 0)], 1
+        ):
+            ctx.set(dut.keep_from, keep_from)
+            ctx.set(dut.keep_to, keep_to)
+            ctx.set(dut.load_enable, enable)
+            writes = []
+            for word in range(-4, 6):
+                writes.append((word * pixels % config.x_bytes, bytes([10 * round + word + 4] * pixels), full, word))
+                if enable if load else keep_from <= word < keep_to:
+                    memory[(word - (0 if load else keep_from)) % words] = 10 * round + word + 4
+            await write_all(dut, writes, pattern("none"), load=load)(ctx)
+            got = await read_all(ctx, dut, [n * pixels for n in range(words)], pattern("none"))
+            assert [set(word) for word in got] == [{value} for value in memory], round
 
     simulate(dut, bench)

@@ -23,8 +23,10 @@ def row(channel: int, words: int, pixels: int) -> list[Word]:
         {
             "sums": [1000 * channel + 16 * n + k for k in range(pixels)],
             "channel": channel,
+            "lane": 0,
             "first": int(n == 0),
             "last": int(n == words - 1),
+            "final": 1,
         }
         for n in range(words)
     ]
@@ -137,3 +139,17 @@ def test_a_slow_row_is_not_overtaken() -> None:
         assert await receive(ctx, dut.o, 3) == slow + fast
 
     simulate(dut, feed, drain)
+
+
+def test_a_row_keeps_its_turn_over_all_passes() -> None:
+    dut = RowArbiter(config(3))
+    rows = [
+        [
+            [word | {"final": int(number == 2)} for number in range(3) for word in row(10 * lane + n, 4, 1)]
+            for n in range(4)
+        ]
+        for lane in range(3)
+    ]
+    words, _ = run(dut, rows, "random", "random")
+    turns = [words[n : n + 12] for n in range(0, len(words), 12)]
+    assert sorted(turns, key=lambda turn: turn[0]["channel"]) == [row for lane in rows for row in lane]

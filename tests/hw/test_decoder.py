@@ -15,7 +15,7 @@ from headrace.isa import CODE_BEATS, LITERAL, LITERAL_BITS, MAX_CODE_LENGTH, ROW
 from headrace_hw.decoder import Decoder
 from headrace_hw.shapes import Fault
 from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
-from hw.tables import write_codes
+from hw.tables import select_code, write_codes
 
 CONFIG = Config("decoder", lanes=1, pixels=1, symbols=4096)
 BEAT_BITS = 64
@@ -154,8 +154,9 @@ def run(
     async def drain(ctx: Any) -> None:
         ctx.set(dut.first_table, table)
         await write_codes(ctx, dut, dut.table, codes)
+        await select_code(ctx, dut)
         entries = sum(len(code.entries) for code in codes)
-        started[0] = CODE_BEATS * len(codes) + 1 + -(-entries // 2) + CODE_BEATS
+        started[0] = CODE_BEATS * len(codes) + 1 + -(-entries // 2) + CODE_BEATS + 2
         ctx.set(dut.enable, 1)
         got.extend(await receive(ctx, dut.o, count or len(expected), pattern(sink, 2)))
 
@@ -243,6 +244,7 @@ def test_faults_do_not_stop_the_decoder() -> None:
 
     async def bench(ctx: Any) -> None:
         await write_codes(ctx, dut, dut.table, (code,))
+        await select_code(ctx, dut)
         ctx.set(dut.i_ended, 1)
         ctx.set(dut.enable, 1)
         got = await receive(ctx, dut.o, 200)
@@ -270,6 +272,7 @@ def test_waits_while_not_enabled() -> None:
 
     async def bench(ctx: Any) -> None:
         await write_codes(ctx, dut, dut.table, (code,))
+        await select_code(ctx, dut)
         for _ in range(30):
             await ctx.tick()
             assert not ctx.get(dut.o.valid)
@@ -290,6 +293,7 @@ def test_reset_forgets_the_stream_but_not_the_table() -> None:
     async def bench(ctx: Any) -> None:
         for cut in range(12):
             await write_codes(ctx, decoder, decoder.table, (code,))
+            await select_code(ctx, decoder)
             ctx.set(decoder.enable, 1)
             ctx.set(decoder.o.ready, 1)
             await send(ctx, decoder.i, beats_of(bits_of(code, [(4095, -1)] * 4))[:2])
@@ -303,6 +307,7 @@ def test_reset_forgets_the_stream_but_not_the_table() -> None:
             await ctx.tick()
             ctx.set(clear, 0)
             await write_codes(ctx, decoder, decoder.table, (code,))
+            await select_code(ctx, decoder)
             beats = beats_of(bits_of(code, random_items(code, 3, cut)))[:1]
             expected = decoded((code,), beats)
             ctx.set(decoder.enable, 1)
@@ -317,27 +322,29 @@ def test_reset_forgets_the_stream_but_not_the_table() -> None:
     simulate(m, bench)
 
 
-LATENCY = 3
+LATENCY = 8
 
 
 @pytest.mark.parametrize("name", ["one symbol", "1 to 12 bits", "all of 12 bits"])
 def test_one_symbol_per_cycle(name: str) -> None:
-    """The longest codewords too, back to back: 12 of the 16 bits that come in a cycle."""
+    """Up to 8 bits a symbol, which is what a lane's pieces bring; the longest codewords take a cycle and a half."""
     code = CODES[name]
     longest = len(code.lengths) - 1
     beats = beats_of(bits_of(code, [longest] * 160))
     count = 160
-    assert run(code, beats, count=count).cycles <= count + LATENCY + 1
+    cycles = run(code, beats, count=count).cycles
+    assert cycles <= count * max(1, int(code.lengths[-1]) / 8) + LATENCY + 1
 
 
-def test_a_literal_takes_two_cycles_and_what_the_window_needs() -> None:
-    """Two behind a window just filled; back to back up to four, three and a little on average."""
+def test_a_literal_takes_three_cycles() -> None:
+    """One for its escape; back to back half a cycle more, as two of its halves in a row need more pieces than come."""
     short, long = CODES["escape of 1 bit"], CODES["1 to 12 bits, escape"]
     first: list[Item] = [(5, 5), 0, 0, 0, 0, 0, 0, 0]
-    assert run(short, beats_of(bits_of(short, first)), count=8).cycles <= 8 + 1 + LATENCY + 1
+    assert run(short, beats_of(bits_of(short, first)), count=8).cycles <= 8 + 2 + LATENCY + 1
     literals: list[Item] = [(n, n) for n in range(60)]
     for code in (short, long):
-        assert run(code, beats_of(bits_of(code, literals)), count=60).cycles <= 3.1 * 60 + LATENCY + 1
+        bits = bits_of(code, literals)
+        assert run(code, beats_of(bits), count=60).cycles <= max(3.5 * 60, len(bits) / 7) + LATENCY + 2
 
 
 def test_latency() -> None:
@@ -347,6 +354,7 @@ def test_latency() -> None:
 
     async def bench(ctx: Any) -> None:
         await write_codes(ctx, dut, dut.table, (code,))
+        await select_code(ctx, dut)
         ctx.set(dut.enable, 1)
         await send(ctx, dut.i, [0])
         for _ in range(LATENCY):

@@ -21,7 +21,7 @@ class Bench(Elaboratable):
 
     def __init__(self, lanes: int, fifo_beats: int, burst_beats: int) -> None:
         self.fetcher = LaneFetcher(lanes, fifo_beats, burst_beats)
-        self.reader = ReadMaster(self.fetcher.tag_bits)
+        self.reader = ReadMaster(self.fetcher.tag_bits + 1)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -55,10 +55,23 @@ def consumer(bench: Bench, lane: int, stream: tuple[int, int], back_pressure: st
     return check
 
 
+async def pulse(ctx: Any, strobe: Any) -> None:
+    ctx.set(strobe, 1)
+    await ctx.tick()
+    ctx.set(strobe, 0)
+
+
+async def begin(ctx: Any, fetcher: LaneFetcher) -> None:
+    """The streams that were set are requested, and given to the lanes."""
+    await pulse(ctx, fetcher.request)
+    await pulse(ctx, fetcher.switch)
+
+
 def start(bench: Bench, given: list[tuple[int, int]], started: list[bool]) -> Any:
     async def run(ctx: Any) -> None:
         payloads = [{"lane": n, "address": address, "beats": beats} for n, (address, beats) in enumerate(given)]
         await send(ctx, bench.fetcher.i_stream, payloads)
+        await begin(ctx, bench.fetcher)
         started.append(True)
 
     return run
@@ -76,9 +89,9 @@ def test_streams(lanes: int, fifo_beats: int, burst_beats: int, back_pressure: s
     checks = [consumer(bench, lane, stream, back_pressure, started) for lane, stream in enumerate(given)]
 
     async def rest(ctx: Any) -> None:
-        while not started or ctx.get(bench.fetcher.busy):
+        while not started or not ctx.get(bench.fetcher.requested) or not ctx.get(bench.reader.idle):
             await ctx.tick()
-        assert ctx.get(bench.reader.idle)
+        assert ctx.get(bench.fetcher.requested)
 
     background = [memory.bench, contract(bench.fetcher.o_request, *bench.fetcher.lane)]
     simulate(bench, start(bench, given, started), rest, *checks, background=background)
@@ -130,17 +143,71 @@ def test_clear_forgets_streams_and_beats() -> None:
 
     async def run(ctx: Any) -> None:
         await send(ctx, fetcher.i_stream, [{"lane": 0, "address": 0x1000, "beats": 500}])
+        await begin(ctx, fetcher)
         await ctx.tick().repeat(100)  # the FIFO is full, nothing is under way
-        assert ctx.get(bench.reader.idle) and ctx.get(fetcher.lane[0].valid) and ctx.get(fetcher.busy)
-        ctx.set(fetcher.clear, 1)
-        await ctx.tick()
-        ctx.set(fetcher.clear, 0)
-        assert not ctx.get(fetcher.busy) and not ctx.get(fetcher.lane[0].valid) and ctx.get(fetcher.ended) == 3
+        assert ctx.get(bench.reader.idle) and ctx.get(fetcher.lane[0].valid) and not ctx.get(fetcher.requested)
+        await pulse(ctx, fetcher.clear)
+        assert ctx.get(fetcher.requested) and not ctx.get(fetcher.lane[0].valid) and ctx.get(fetcher.ended) == 3
         await send(ctx, fetcher.i_stream, [{"lane": 0, "address": 0x2000, "beats": 50}])
+        await begin(ctx, fetcher)
         await expect(ctx, fetcher.lane[0], words((0x2000, 50)))
         assert ctx.get(fetcher.ended) == 3
 
     simulate(bench, run, background=[memory.bench])
+
+
+@pytest.mark.parametrize("back_pressure", PATTERNS)
+@pytest.mark.parametrize("lanes", [1, 3, 4])
+def test_layers_in_turn(lanes: int, back_pressure: str) -> None:
+    """The next layer's beats come while the present one's are taken, behind them, and wait for `switch`."""
+    bench = Bench(lanes, 32, 16)
+    fetcher = bench.fetcher
+    memory = ReadMemory(bench.reader.axi, pattern(back_pressure, 1))
+    layers = [[(a + 0x100000 * k, beats) for a, beats in streams(lanes, 10 * lanes + k)] for k in range(4)]
+    tags: list[int] = []
+
+    async def watch(ctx: Any) -> None:
+        while True:
+            _, _, valid, tag = await ctx.tick().sample(fetcher.i_beat.valid, fetcher.i_beat.payload.tag)
+            if valid:
+                tags.append(tag >> fetcher.tag_bits)
+
+    async def run(ctx: Any) -> None:
+        for number, given in enumerate(layers):
+            await send(
+                ctx,
+                fetcher.i_stream,
+                [{"lane": n, "address": address, "beats": beats} for n, (address, beats) in enumerate(given)],
+            )
+            if number:
+                await take(ctx, layers[number - 1], half=1)
+            while not ctx.get(fetcher.requested):
+                for lane in range(lanes):  # what is in the way of the rest
+                    ctx.set(fetcher.lane[lane].ready, 0)
+                await take(ctx, layers[number - 1], half=2)
+            await pulse(ctx, fetcher.request)
+            if number:
+                await take(ctx, layers[number - 1], half=0)
+                await ctx.tick().repeat(60)
+                assert not any(ctx.get(fetcher.lane[n].valid) for n in range(lanes))
+            await pulse(ctx, fetcher.switch)
+            taken[:] = [0] * lanes
+        await take(ctx, layers[-1], half=0)
+        beats = [sum(count for _, count in given) for given in layers]
+        assert tags == [k % 2 for k, count in enumerate(beats) for _ in range(count)]
+
+    taken = [0] * lanes
+
+    async def take(ctx: Any, given: list[tuple[int, int]], half: int) -> None:
+        """Half of what is left of each lane, or all of it."""
+        for lane, stream in enumerate(given):
+            count = (stream[1] - taken[lane] + 1) // 2 if half else stream[1] - taken[lane]
+            await expect(ctx, fetcher.lane[lane], words(stream)[taken[lane] : taken[lane] + count])
+            taken[lane] += count
+            if taken[lane] == stream[1]:
+                assert ctx.get(fetcher.ended[lane])
+
+    simulate(bench, run, background=[memory.bench, watch], cycles=60_000)
 
 
 @pytest.mark.parametrize("arguments", [(0, 32, 16), (1, 8, 16), (1, 8, 0), (1, 512, 257)])

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The proofs hold, what they assume is possible, and they fail for blocks with a bug."""
 
 from __future__ import annotations
@@ -6,7 +7,8 @@ import importlib.util
 
 import pytest
 
-from headrace_hw.formal import HARNESSES
+from headrace.errors import HeadraceError
+from headrace_hw.formal import HARNESSES, proof
 from headrace_hw.formal.harness import load
 from headrace_hw.formal.proof import modes, run
 
@@ -27,8 +29,8 @@ BUGS = {
     "FIFO shows too early": ("fifo_buffered", FIFO, "inner_r_rdy & (~self.r_rdy | self.r_en)", "inner_r_rdy"),
     "no room kept for beats": ("fetcher", FETCHER, "credit >= burst_beats", "credit >= 1"),
     "stream over a page": ("fetcher", FETCHER, "Mux(page < self.burst_beats, page, self", "Mux(0, page, self"),
-    "stream's beats to lane 0": ("fetcher", FETCHER, "self.i_beat.p.tag == n)", "n == 0)"),
-    "turns within a row": ("arbiter", ARBITER, "self.o.ready & self.o.payload.last", "self.o.ready"),
+    "stream's beats to lane 0": ("fetcher", FETCHER, "self.i_beat.p.tag[:-1] == n)", "n == 0)"),
+    "turns after a pass": ("arbiter", ARBITER, "self.o.payload.last & self.o.payload.final", "self.o.payload.last"),
     "the first lane is first": ("arbiter", ARBITER, "other = (n + 1 + step)", "other = (0 + step)"),
     "burst over a page": ("splitter", BURST, "Mux(room < self.burst_beats, room, self", "Mux(0, room, self"),
     "block's last burst too long": ("splitter", BURST, "Mux(left <= limit, left, limit)", "limit"),
@@ -68,3 +70,19 @@ def test_a_text_to_replace_occurs_once() -> None:
         load(BURST, {BURST: ("no such text", "")})
     with pytest.raises(ValueError, match="times"):
         load(BURST, {BURST: ("room", "")})
+
+
+def test_missing_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise proof.PackageNotFoundError(name)
+
+    monkeypatch.setattr(proof, "version", absent)
+    with pytest.raises(HeadraceError, match=r"headrace\[formal\]"):
+        run(HARNESSES["buffer"](), "bmc", 1)
+
+
+@needs_tools
+@pytest.mark.slow
+def test_failing_tool() -> None:
+    with pytest.raises(HeadraceError, match="SymbiYosys failed on buffer"):
+        run(HARNESSES["buffer"](), "no such mode", 1)

@@ -3,128 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from headrace.config import Config, get_config
+from headrace.config import Config
 from headrace.errors import StreamError
 from headrace.isa import ErrorCode
-from headrace.stream import Plan, RowPlan, encode_layer
+from headrace.stream import RowPlan, encode_layer
 from headrace.stream_decode import LaneError, decode_lane
-from headrace_hw.lane import Lane
-from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
-from hw.tables import write_codes
+from hw.lane_bench import CONFIGS, as_beats, make
+from hw.streams import PATTERNS
 from plans import random_matrix, random_plan
-
-CONFIGS = [
-    replace(get_config(name), x_words=words, acc_words=acc_words)
-    for name, words, acc_words in (("tiny", 256, 64), ("small", 64, 32), ("demo", 32, 32))
-]
-
-
-def as_beats(stream: bytes) -> list[int]:
-    return np.frombuffer(stream, "<u8").tolist()
-
-
-def write_activations(ctx: Any, lane: Lane, config: Config, x: np.ndarray) -> Any:
-    async def write() -> None:
-        ctx.set(lane.i_write.valid, 1)
-        for pair, (even, odd) in enumerate(x.reshape(-1, 2, config.pixels)):
-            for address, mask, word in (("even_address", "even_mask", even), ("odd_address", "odd_mask", odd)):
-                ctx.set(lane.i_write.payload.even_mask, 0)
-                ctx.set(lane.i_write.payload.odd_mask, 0)
-                ctx.set(lane.i_write.payload[address], pair)
-                ctx.set(lane.i_write.payload[mask], (1 << config.pixels) - 1)
-                ctx.set(lane.i_write.payload.data, int.from_bytes(word.tobytes(), "little"))
-                await ctx.tick()
-        ctx.set(lane.i_write.valid, 0)
-
-    return write()
-
-
-class LaneBench:
-    """One lane, its tables and activations loaded, with a stream to decode."""
-
-    def __init__(self, config: Config, stream: bytes, codes: Any, table: int, rows: int, **layer: int) -> None:
-        self.config, self.codes, self.first_table, self.rows, self.layer = config, codes, table, rows, layer
-        self.beats = as_beats(stream)
-        self.lane = Lane(config)
-        self.x = np.random.default_rng(7).integers(-128, 128, config.x_bytes).astype(np.int8)
-        self.tap_addresses = [0]
-        self.words: list[dict[str, Any]] = []
-        self.started = self.finished = 0
-
-    def run(self, back_pressure: str, sink: str, cycles: int = 60_000) -> None:
-        lane = self.lane
-
-        async def source(ctx: Any) -> None:
-            await send(ctx, lane.i, self.beats, pattern(back_pressure, 1))
-            ctx.set(lane.i_ended, 1)
-
-        async def control(ctx: Any) -> None:
-            await write_activations(ctx, lane, self.config, self.x)
-            ctx.set(lane.first_table, self.first_table)
-            await write_codes(ctx, lane.layer, lane.table, self.codes, self.tap_addresses)
-            for name, value in self.layer.items():
-                ctx.set(getattr(lane.layer, name), value)
-            ctx.set(lane.rows, self.rows)
-            ctx.set(lane.first_channel, 5)
-            ctx.set(lane.start, 1)
-            await ctx.tick()
-            ctx.set(lane.start, 0)
-            ctx.set(lane.running, 1)
-            while not (ctx.get(lane.done) or ctx.get(lane.error)):
-                await ctx.tick()
-                self.started += 1
-            self.error = ErrorCode(ctx.get(lane.error_code)) if ctx.get(lane.error) else ErrorCode.NONE
-
-        async def results(ctx: Any) -> None:
-            willing = pattern(sink, 2)
-            while True:
-                self.words += await receive(ctx, lane.o, 1, willing)
-
-        async def sink_bench(ctx: Any) -> None:
-            await results(ctx)
-
-        simulate(lane, control, background=[source, sink_bench, contract(lane.o)], cycles=cycles)
-
-    def sums(self) -> np.ndarray:
-        """(rows, words * P), and checks the channel numbers and the first and last marks."""
-        per_row = self.layer["words"]
-        result = np.array([[int(s) for s in w["sums"]] for w in self.words]).reshape(self.rows, -1)
-        for n, word in enumerate(self.words):
-            assert word["channel"] == 5 + n // per_row
-            assert (word["first"], word["last"]) == (n % per_row == 0, n % per_row == per_row - 1)
-        return result
-
-    def expected(self, W: np.ndarray) -> np.ndarray:
-        """W (rows, taps * C) times the bytes behind each position's address."""
-        taps, channels = self.layer["taps"], self.layer["in_channels"]
-        pixels = np.arange(self.layer["words"] * self.config.pixels)
-        base = np.array(self.tap_addresses)[:, None] + self.layer["in_plane"] * np.arange(channels)
-        assert base.size == taps * channels
-        gathered = self.x[(base.reshape(-1, 1) + pixels) % self.config.x_bytes].astype(np.int64)
-        return W.astype(np.int64) @ gathered
-
-
-def make(config: Config, W: np.ndarray, plan: Plan, rng: np.random.Generator, taps: int, words: int) -> LaneBench:
-    encoded = encode_layer(W, plan, config.symbols)
-    bench = LaneBench(
-        config,
-        encoded.streams[0],
-        encoded.codes,
-        encoded.lane_tables[0],
-        encoded.lane_rows[0],
-        in_channels=W.shape[1] // taps,
-        taps=taps,
-        in_plane=int(rng.integers(1, 40)),
-        words=words,
-        slot_shift=(words - 1).bit_length(),
-    )
-    bench.tap_addresses = rng.integers(0, config.x_bytes, taps).tolist()
-    return bench
 
 
 @pytest.mark.parametrize("sink", PATTERNS)
@@ -156,13 +46,16 @@ def test_escapes_long_runs_and_single_symbol() -> None:
 
 
 def test_maximum() -> None:
+    """Every tap is a pass of its own, for Maxima to choose from."""
     rng = np.random.default_rng(4)
     bench = make(CONFIGS[2], np.ones((2, 4), np.int8), ((RowPlan(0), RowPlan(1)),), rng, 4, 3)
     bench.layer["maximum"] = 1
     bench.run("random", "random")
     pixels = np.arange(3 * 8)
     window = bench.x[(np.array(bench.tap_addresses)[:, None] + pixels) % bench.config.x_bytes]
-    np.testing.assert_array_equal(bench.sums(), np.broadcast_to(window.max(0), (2, 24)))
+    got = np.array([word["sums"] for word in bench.words]).reshape(2, 4, 24)
+    np.testing.assert_array_equal(got, np.broadcast_to(window, (2, 4, 24)))
+    assert [word["final"] for word in bench.words] == ([0] * 9 + [1] * 3) * 2
 
 
 def test_broken_streams_stop_with_the_decoders_error() -> None:

@@ -11,10 +11,12 @@ from headrace.config import Config
 from headrace.isa import SLOTS
 from headrace_hw.activations import ActivationMemory
 from headrace_hw.mac import Mac
+from headrace_hw.shapes import Table
 from hw.streams import PATTERNS, contract, expect, pattern, send, simulate
+from hw.tables import write_table
 
 Operation = dict[str, int]
-FIRST_CHANNEL = 5
+FIRST_CHANNEL, LANE = 5, 9
 
 
 def config(pixels: int, acc_bits: int = 24) -> Config:
@@ -27,6 +29,7 @@ def row(values: list[int], addresses: list[int], **header: int) -> list[Operatio
     return [
         {"address": address, "value": value, "first": int(n == 0), "last": int(n == last)}
         | {"target": 0, "source": 0, "differential": 0}
+        | {"position": 0, "end": 60_000, "every_column": 1, "mask": 0}
         | header
         for n, (value, address) in enumerate(zip(values, addresses, strict=True))
     ]
@@ -50,10 +53,14 @@ def random_rows(rng: np.random.Generator, count: int, size: int, low: int = -256
 class Bench:
     """One layer: its operations, and the words that should come of them."""
 
-    def __init__(self, made: Config, words: int, maximum: int = 0, slot_shift: int | None = None) -> None:
+    def __init__(
+        self, made: Config, words: int, maximum: int = 0, slot_shift: int | None = None, phases: int = 3
+    ) -> None:
         self.config, self.words, self.maximum = made, words, maximum
         self.slot_shift = (words - 1).bit_length() if slot_shift is None else slot_shift
         self.x = np.random.default_rng(1).integers(-128, 128, made.x_bytes)
+        self.phases = phases
+        self.masks = np.random.default_rng(2).integers(0, 1 << made.pixels, made.masks)
 
     def expected(self, operations: list[Operation]) -> list[dict[str, Any]]:
         count, half = self.words * self.config.pixels, 1 << (self.config.acc_bits - 1)
@@ -62,27 +69,34 @@ class Bench:
         sums = np.zeros(count, np.int64)
         for operation in operations:
             window = self.x[(operation["address"] + np.arange(count)) % self.config.x_bytes]
+            window = np.where(self.counts(operation), window, -128 if self.maximum else 0)
             products = operation["value"] * window
             fresh = operation["first"] and not operation["differential"]
             if operation["first"] and operation["differential"]:
                 sums = slots[operation["source"]]
-            if self.maximum:
-                sums = products if fresh else np.maximum(sums, products)
-            else:
-                sums = (products if fresh else sums + products) + half & 2 * half - 1
-                sums = sums - half
+            sums = (products if fresh or self.maximum else sums + products) + half & 2 * half - 1
+            sums = sums - half
             if operation["last"]:
                 slots[operation["target"]] = sums
+            if operation["last"] or self.maximum:
                 for n, word in enumerate(sums.reshape(self.words, -1).tolist()):
-                    marks = {"first": int(n == 0), "last": int(n == self.words - 1)}
-                    result.append({"sums": word, "channel": channel, **marks})
-                channel += 1
+                    marks = {"first": int(n == 0), "last": int(n == self.words - 1), "final": operation["last"]}
+                    result.append({"sums": word, "channel": channel, "lane": LANE, **marks})
+            channel += operation["last"]
         return result
+
+    def counts(self, operation: Operation) -> np.ndarray:
+        """Which of a row's pixels count."""
+        flat = operation["position"] + np.arange(self.words * self.config.pixels)
+        inside = (flat >= 0) & (flat < operation["end"])
+        entries = operation["mask"] + np.arange(self.words) % self.phases
+        columns = self.masks[entries % len(self.masks)][:, None] >> np.arange(self.config.pixels) & 1
+        return inside & (columns.ravel().astype(bool) | bool(operation["every_column"]))
 
     def run(self, operations: list[Operation], source: str = "none", sink: str = "none") -> int:
         """Cycles from the first operation to the last word."""
         dut, size = Mac(self.config), self.config.x_bytes
-        issued = [0]
+        issued, started = [0], [0]
 
         async def memory(ctx: Any) -> None:
             waiting = [0] * (ActivationMemory.delay - 1)
@@ -95,6 +109,12 @@ class Bench:
                     waiting.append(address)
 
         async def feed(ctx: Any) -> None:
+            await write_table(ctx, dut.table, Table.MASKS, self.masks.tolist())
+            ctx.set(dut.table.bank, 1)  # the other half is another layer's
+            await write_table(ctx, dut.table, Table.MASKS, [0] * len(self.masks))
+            started[0] = 2 * len(self.masks)
+            ctx.set(dut.phases, self.phases)
+            ctx.set(dut.lane, LANE)
             ctx.set(dut.words, self.words)
             ctx.set(dut.slot_shift, self.slot_shift)
             ctx.set(dut.maximum, self.maximum)
@@ -112,7 +132,7 @@ class Bench:
 
         cycles = simulate(dut, feed, check, background=[memory, contract(dut.o)])
         assert issued[0] == len(operations) * self.words, "one issue for each word of each operation"
-        return cycles - 1
+        return cycles - 1 - started[0]
 
 
 @pytest.mark.parametrize("sink", PATTERNS)
@@ -137,12 +157,28 @@ def test_every_number_of_words_next_to_full_slots(words: int) -> None:
 
 
 @pytest.mark.parametrize("pixels", [1, 4, 8])
-def test_maximum(pixels: int) -> None:
-    """Of products, whatever their sign; the first of a row counts even when it is less than what the slot held."""
+def test_maximum_sends_every_pass(pixels: int) -> None:
     rng = np.random.default_rng(2)
     bench = Bench(config(pixels), 3, maximum=1)
-    bench.run(row([1, 1], [0, 9]) + row([-1] * 4, [3, 40, 50, 255]) + row([1], [17]))
-    bench.run(random_rows(rng, 10, bench.config.x_bytes), "random", "random")
+    bench.run(row([1, 1], [0, 9]) + row([1] * 4, [3, 40, 50, 255]) + row([1], [17]))
+    bench.run(random_rows(rng, 10, bench.config.x_bytes, 1, 2), "random", "random")
+
+
+@pytest.mark.parametrize("maximum", [0, 1])
+@pytest.mark.parametrize("pixels", [1, 4, 16])
+def test_pixels_that_do_not_count(pixels: int, maximum: int) -> None:
+    """Before the plane, after it, in a column outside; planes that begin or end within a word."""
+    made = config(pixels)
+    rng = np.random.default_rng([5, pixels])
+    for words, phases in ((1, 1), (4, 1), (4, 3), (7, 2)):
+        bench = Bench(made, words, maximum, phases=phases)
+        operations = random_rows(rng, 16, made.x_bytes, 1, 2)
+        for operation in operations:
+            operation["position"] = int(rng.integers(-2 * pixels, 2 * pixels))
+            operation["end"] = int(rng.integers(1, words * pixels + 1))
+            operation["every_column"] = int(rng.integers(2))
+            operation["mask"] = int(rng.integers(0, 5)) * phases
+        bench.run(operations, sink="random")
 
 
 def test_differential_chain_on_one_slot() -> None:

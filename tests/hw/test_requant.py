@@ -65,7 +65,7 @@ def check(
     ).reshape(sums.shape)
     words = sums.shape[1]
     marks = [
-        {"channel": channel, "first": int(word == 0), "last": int(word == words - 1)}
+        {"channel": channel, "lane": 3, "first": int(word == 0), "last": int(word == words - 1)}
         for channel in range(len(sums))
         for word in range(words)
     ]

@@ -8,6 +8,7 @@ import pytest
 
 from headrace.isa import BEAT_BYTES, DESCRIPTOR_BYTES, ErrorCode, table_beats
 from headrace.registers import PROFILE_ENTRIES
+from headrace_hw.sequencer import Sequencer
 from hw.sequencer_bench import (
     CONFIG,
     DATA,
@@ -81,10 +82,14 @@ INVALID = {
     "load: over the end by a byte": load(x_address=CONFIG.x_bytes - 23, beats=3),
     "load: beats that wrap 32 bits": load(x_address=0, beats=1 << 29),
     "load: address that wraps 32 bits": load(x_address=(1 << 32) - 8, beats=1),
+    "load: no lanes": load(lane_from=1, lane_to=1),
+    "load: lanes in the wrong order": load(lane_from=2, lane_to=1),
+    "load: a lane too many": load(lane_to=CONFIG.lanes + 1),
     "store: address": store(address=0x44),
     "store: x_address": store(x_address=1),
     "store: nothing": store(beats=0),
     "store: over the end": store(x_address=CONFIG.x_bytes - 8, beats=2),
+    "store: of another lane": store(lane_from=1),
     "layer: address": layer(address=0x204),
     "layer: no channels in": layer(in_channels=0),
     "layer: no taps": layer(taps=0),
@@ -99,9 +104,11 @@ INVALID = {
     "layer: no code table": layer(code_tables=0),
     "layer: code tables": layer(code_tables=CONFIG.code_tables + 1),
     "layer: limits in the wrong order": layer(clamp_low=1, clamp_high=0),
+    "layer: too many masks": layer(mask_beats=CONFIG.masks + 1),
+    "layer: no phases": layer(phases=0),
     "layer: no pitch": layer(pitch=0),
-    "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 6) - 1),
-    "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 6) + 1),
+    "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6) - 1),
+    "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6) + 1),
 }
 EXTREME = {
     "load: all": load(x_address=0, beats=TOO_MUCH - 1),
@@ -113,9 +120,12 @@ EXTREME = {
         words=CONFIG.acc_words,
         out_channels=CONFIG.channels,
         symbol_beats=CONFIG.symbols // 2,
+        mask_beats=CONFIG.masks,
+        phases=255,
         pitch=65535,
     ),
-    "layer: smallest": layer(in_channels=1, taps=1, words=1, out_channels=1, symbol_beats=1, pitch=1),
+    "layer: smallest": layer(in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1),
+    "load: last lane": load(lane_from=CONFIG.lanes - 1, lane_to=CONFIG.lanes),
 }
 
 
@@ -303,5 +313,23 @@ def test_long_programs() -> None:
         assert [entry["index"] for entry in bench.profile] == list(range(PROFILE_ENTRIES))
         await bench.run(ctx, [END])
         assert [entry["index"] for entry in bench.profile] == [0]
+
+    bench.simulate(run)
+
+
+def test_the_next_layer_begins_soon() -> None:
+    """Its tables and streams come while the layer before runs."""
+    bench = Bench()
+    layers = [layer(layer=n, address=0x400 * n) for n in range(1, 6)]
+
+    async def run(ctx: Any) -> None:
+        bench.latency = 0
+        bench.run_long = True
+        await bench.run(ctx, [*layers, END])
+        assert bench.finished == 1
+        ran = [n for n, (running, _) in enumerate(bench.gaps) if running]
+        starts = [n for n, (_, start) in enumerate(bench.gaps) if start]
+        for start in starts[1:]:
+            assert start - max(n for n in ran if n < start) <= Sequencer.LAYER_GAP
 
     bench.simulate(run)

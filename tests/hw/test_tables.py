@@ -12,10 +12,11 @@ from headrace_hw.tables import TableLoader
 from hw.streams import PATTERNS, pattern, simulate
 
 LAYERS = {
-    "one beat each": [1, 1, 1, 1, 1],
-    "small": [2, 13, 1, 3, 2],
-    "unequal": [8, 26, 25, 40, 1],
-    "long channels": [2, 13, 1, 1, 300],
+    "one beat each": [1, 1, 1, 1, 1, 1],
+    "small": [3, 13, 1, 2, 3, 2],
+    "no masks": [3, 13, 1, 0, 3, 2],
+    "unequal": [12, 26, 25, 7, 40, 1],
+    "long channels": [3, 13, 1, 0, 1, 300],
 }
 
 
@@ -36,6 +37,7 @@ def test_loader_sorts_layer_after_layer(back_pressure: str) -> None:
         for lengths in LAYERS.values():
             seen.clear()
             ctx.set(dut.lengths, lengths)
+            ctx.set(dut.bank, len(lengths) % 2)
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
@@ -60,7 +62,7 @@ def test_start_in_the_middle_of_a_table_begins_anew() -> None:
     dut = TableLoader()
 
     async def feed(ctx: Any) -> None:
-        ctx.set(dut.lengths, [4, 4, 4, 4, 4])
+        ctx.set(dut.lengths, [4, 4, 4, 4, 4, 4])
         for beats in (6, 1):
             ctx.set(dut.start, 1)
             await ctx.tick()

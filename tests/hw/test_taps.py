@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.config import Config
-from headrace.isa import ErrorCode
+from headrace.isa import TAP, ErrorCode
 from headrace_hw.shapes import Fault, Table
 from headrace_hw.taps import Taps
 from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
@@ -20,6 +20,9 @@ Header = tuple[int, int, int]
 """Target, source, differential."""
 PLAIN: Header = (0, 0, 0)
 LATENCY = 3
+FIRST_WORD = 5
+PIXELS_OF: dict[int, int] = {}
+"""P of the configuration with so many bytes of activations."""
 
 
 def config(pixels: int) -> Config:
@@ -68,16 +71,21 @@ class Layer:
             symbols.append(end_symbol(self.header(following) if following < len(self.rows) else (7, 7, 1)))
         return symbols
 
-    def operations(self, addresses: list[int], size: int) -> list[dict[str, int]]:
+    def operations(self, entries: list[dict[str, int]], size: int) -> list[dict[str, Any]]:
         """A row without positions: one operation of weight 0, at whatever address."""
         operations = []
         for number, row in enumerate(self.rows):
             target, source, differential = self.header(number)
             for n, position in enumerate(row or [-1]):
                 tap, channel = divmod(position, self.channels)
+                entry = entries[tap]
                 operations.append(
                     {
-                        "address": (addresses[tap] + channel * self.in_plane) % size if row else None,
+                        "address": (entry["x_address"] + channel * self.in_plane) % size if row else None,
+                        "position": entry["shift"] + FIRST_WORD * PIXELS_OF[size],
+                        "end": entry["end"],
+                        "every_column": int(entry["place"] == 0),
+                        "mask": (entry["place"] - 1) % 64,
                         "value": self.value(number, position) if row else 0,
                         "first": int(n == 0),
                         "last": int(n == len(row or [-1]) - 1),
@@ -93,11 +101,31 @@ class Bench:
     def __init__(self, made: Config, layer: Layer) -> None:
         self.config, self.layer, self.dut = made, layer, Taps(made)
         dice = random.Random(layer.taps)
-        self.addresses = [dice.randrange(made.x_bytes) for _ in range(layer.taps)]
+        PIXELS_OF[made.x_bytes] = made.pixels
+        self.entries = [
+            {
+                "x_address": dice.randrange(made.x_bytes),
+                "shift": dice.randrange(-300, 300),
+                "end": dice.randrange(1 << 16),
+                "place": dice.choice([0, dice.randrange(1, 65)]),
+            }
+            for _ in range(layer.taps)
+        ]
 
     async def load(self, ctx: Any, rows: int) -> None:
         dut, layer = self.dut, self.layer
-        await write_table(ctx, dut.table, Table.TAPS, self.addresses)
+        places = [entry["place"] for entry in self.entries]
+        records = [{key: entry[key] for key in ("x_address", "shift", "end")} for entry in self.entries]
+        beats = [
+            TAP.pack(record | {"mask": place % 16, "reserved": place // 16})
+            for record, place in zip(records, places, strict=True)
+        ]
+        ctx.set(dut.table.bank, 1)
+        await write_table(ctx, dut.table, Table.TAPS, beats)
+        ctx.set(dut.table.bank, 0)  # another layer's do not matter
+        await write_table(ctx, dut.table, Table.TAPS, [0] * len(beats))
+        ctx.set(dut.bank, 1)
+        ctx.set(dut.first_word, FIRST_WORD)
         ctx.set(dut.in_channels, layer.channels)
         ctx.set(dut.taps, layer.taps)
         ctx.set(dut.in_plane, layer.in_plane)
@@ -110,15 +138,19 @@ class Bench:
     async def expect(self, ctx: Any, operations: list[dict[str, int]], sink: str = "none") -> None:
         got = await receive(ctx, self.dut.o, len(operations), pattern(sink, 2))
         for n, (operation, wanted) in enumerate(zip(got, operations, strict=True)):
-            address = {} if wanted["address"] is not None else {"address": None}
-            assert operation | address == wanted, f"operation {n}"
+            if wanted["address"] is None:  # of weight 0, so it does not matter where
+                of_no_tap = ("address", "position", "end", "every_column", "mask")
+                operation, wanted = (
+                    {k: v for k, v in each.items() if k not in of_no_tap} for each in (operation, wanted)
+                )
+            assert operation == wanted, f"operation {n}"
 
     def run(self, source: str = "none", sink: str = "none") -> int:
         """All rows, then symbols that nobody looks at; cycles from the first symbol to the last operation."""
         dut = self.dut
         symbols = self.layer.symbols()
-        operations = self.layer.operations(self.addresses, self.config.x_bytes)
-        started = len(self.addresses) + 1
+        operations = self.layer.operations(self.entries, self.config.x_bytes)
+        started = 2 * len(self.entries) + 1
 
         async def feed(ctx: Any) -> None:
             assert ctx.get(dut.done) and not ctx.get(dut.busy)
@@ -151,7 +183,7 @@ class Bench:
     def fail(self, symbols: list[dict[str, Any]], operations: int, code: ErrorCode, rows: int = 2) -> None:
         """`operations` of the layer's come, then nothing: the symbol at fault is not taken."""
         dut = self.dut
-        expected = self.layer.operations(self.addresses, self.config.x_bytes)[:operations]
+        expected = self.layer.operations(self.entries, self.config.x_bytes)[:operations]
 
         async def feed(ctx: Any) -> None:
             while ctx.get(dut.done):

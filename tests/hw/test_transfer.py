@@ -46,6 +46,7 @@ def test_loader(config: Config, back_pressure: str) -> None:
     async def write(ctx: Any) -> None:
         while True:
             _, _, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
+            assert payload.load or not valid
             for n in range(config.pixels):
                 if valid and payload.mask >> n & 1:
                     memory[(payload.address + n) % config.x_bytes] = payload.data[n]
@@ -75,19 +76,26 @@ def test_loader_writes_a_chunk_per_cycle(config: Config) -> None:
     assert simulate(dut, feed) <= 100 * 8 // min(8, config.pixels) + 1
 
 
-@pytest.mark.parametrize("back_pressure", PATTERNS)
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-def test_storer(config: Config, back_pressure: str) -> None:
-    dut = Storer(config)
-    memory = bytearray(random.Random(config.pixels).randbytes(config.x_bytes))
+def memory_bench(dut: Storer, memory: bytearray, delay: int) -> Any:
+    """Answers `read_address` `delay` cycles later."""
 
     async def read(ctx: Any) -> None:
-        pipeline = [0] * (ActivationMemory.delay - 1)
+        pipeline = [0] * (delay - 1)
         while True:
             _, _, address = await ctx.tick().sample(dut.read_address)
             pipeline.append(address)
             first = pipeline.pop(0)
-            ctx.set(dut.read_data, [memory[(first + n) % config.x_bytes] for n in range(config.pixels)])
+            ctx.set(dut.read_data, [memory[(first + n) % len(memory)] for n in range(len(dut.read_data))])
+
+    return read
+
+
+@pytest.mark.parametrize("delay", [ActivationMemory.delay, ActivationMemory.delay + 2])
+@pytest.mark.parametrize("back_pressure", PATTERNS)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_storer(config: Config, back_pressure: str, delay: int) -> None:
+    dut = Storer(config, delay)
+    memory = bytearray(random.Random(config.pixels).randbytes(config.x_bytes))
 
     async def check(ctx: Any) -> None:
         willing = pattern(back_pressure, 1)
@@ -102,4 +110,16 @@ def test_storer(config: Config, back_pressure: str) -> None:
                 assert not ctx.get(dut.o.valid), "a beat too many"
             ctx.set(dut.o.ready, 0)
 
-    simulate(dut, check, background=[read, contract(dut.o)])
+    simulate(dut, check, background=[memory_bench(dut, memory, delay), contract(dut.o)])
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_storer_reads_a_chunk_per_cycle(config: Config) -> None:
+    dut, memory = Storer(config), bytearray(range(256))
+
+    async def check(ctx: Any) -> None:
+        await start(ctx, dut, 0, beats=100)
+        assert await receive(ctx, dut.o, 100) == [beat(memory, 8 * n) for n in range(100)]
+
+    cycles = simulate(dut, check, background=[memory_bench(dut, memory, ActivationMemory.delay)])
+    assert cycles <= 100 * 8 // min(8, config.pixels) + ActivationMemory.delay + 3

@@ -18,9 +18,10 @@ from headrace_hw.axi import AXI4ReadSignature, AXI4WriteSignature, AXILiteSignat
 from headrace_hw.verilog import emit
 
 SMALL = Config("verilog", lanes=2, pixels=2, x_words=64, acc_words=8, symbols=16, taps=4, channels=8, fifo_beats=16)
-WAIVED = ("CASEINCOMPLETE", "WIDTHEXPAND", "WIDTHTRUNC", "CMPCONST", "ASCRANGE")
+WAIVED = ("CASEINCOMPLETE", "ALWNEVER", "WIDTHEXPAND", "WIDTHTRUNC", "CMPCONST", "ASCRANGE")
 """What the back end's style brings with it: implicit widening, `!` of a vector, cases behind a default assignment,
-comparisons with a constant that the configuration makes trivial, unused declarations of signals that it makes empty.
+signals that are always constant, comparisons with a constant that the configuration makes trivial, unused
+declarations of signals that it makes empty.
 """
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
+from headrace import isa
 from headrace.config import Config
+from headrace_hw.shapes import Table
 from headrace_hw.writeback import WriteBack
 from hw.streams import PATTERNS, pattern, send, simulate
+from hw.tables import write_table
 
 UNTOUCHED = -1
 
 
 def config(pixels: int) -> Config:
-    return Config(f"P{pixels}", lanes=1, pixels=pixels, x_words=4096 // pixels)
+    return Config(f"P{pixels}", lanes=4, pixels=pixels, x_words=4096 // pixels)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Geometry:
     out_height: int
     out_pitch: int
     split: int = 0
+    flat: int = 0
     x_address: int = 37
     spare_plane: int = 3
     """Bytes that the planes are longer than they need be."""
@@ -69,14 +74,22 @@ def expected(geometry: Geometry, pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def check(
-    width: int, geometry: Geometry, channels: int = 2, spare_words: int = 0, back_pressure: str = "none"
+    width: int,
+    geometry: Geometry,
+    channels: int = 2,
+    spare_words: int = 0,
+    back_pressure: str = "none",
+    strips: tuple[int, ...] = (0,),
 ) -> tuple[int, int]:
-    """Write channels of random pixels back; cycles and words."""
+    """Write channels of random pixels back; cycles and words. Lane n's words begin at row `strips[n]`, of whole
+    words."""
     made, dut = config(width), WriteBack(config(width))
     words = -(-geometry.pitch * geometry.out_height // width) + spare_words
     rng = np.random.default_rng([width, geometry.pitch, geometry.out_height, geometry.out_columns])
     pixels = rng.integers(-128, 128, (channels, words * width))
     memory = np.full(made.x_bytes, UNTOUCHED, np.int16)
+    bounds = [*(row * geometry.pitch // width for row in strips), words]
+    started = [0]
 
     async def write(ctx: Any) -> None:
         while True:
@@ -85,20 +98,31 @@ def check(
                 if valid and payload.mask >> n & 1:
                     address = (payload.address + n) % made.x_bytes
                     assert memory[address] == UNTOUCHED, f"byte {address} is written twice"
+                    if len(strips) > 1:
+                        assert payload.word == (address - geometry.x_address) % geometry.phase_bytes // width
                     memory[address] = payload.data[n]
 
     async def feed(ctx: Any) -> None:
+        entries = [{"first_row": row, "first_word": row * geometry.pitch // width} for row in strips]
+        ctx.set(dut.bank, 1)
+        ctx.set(dut.table.bank, 1)
+        others = [(1 << 64) - 1] * made.lanes
+        beats = [isa.LANE_ROWS.pack(entry) for entry in entries]
+        await write_table(ctx, dut.table, Table.LANES, others + beats + others[len(beats) :] + others)
+        started[0] = 3 * made.lanes
         for name, value in geometry.fields().items():
             ctx.set(getattr(dut.geometry, name), value)
         payloads = [
             {
                 "pixels": pixels[channel, width * n : width * (n + 1)].tolist(),
                 "channel": channel,
-                "first": int(n == 0),
-                "last": int(n == words - 1),
+                "lane": lane,
+                "first": int(n == start),
+                "last": int(n == stop - 1),
             }
             for channel in range(channels)
-            for n in range(words)
+            for lane, (start, stop) in enumerate(pairwise(bounds))
+            for n in range(start, stop)
         ]
         assert not ctx.get(dut.busy)
         await send(ctx, dut.i, payloads, pattern(back_pressure, 1))
@@ -106,7 +130,7 @@ def check(
             await ctx.tick()
         np.testing.assert_array_equal(memory, expected(geometry, pixels, made.x_bytes))
 
-    return simulate(dut, feed, background=[write]), channels * words
+    return simulate(dut, feed, background=[write]) - started[0], channels * words
 
 
 WIDTHS = (1, 4, 8)
@@ -174,7 +198,29 @@ def test_a_fragment_per_cycle() -> None:
     """A pitch of whole words: one cycle a word, two in a split tensor; four rows to a word: a cycle each."""
     whole = Geometry(pitch=16, out_width=14, out_columns=16, out_height=16, out_pitch=16)
     quarter = Geometry(pitch=2, out_width=2, out_columns=2, out_height=40, out_pitch=2)
-    latency = 5
+    latency = 6
     for geometry, cycles_a_word in ((whole, 1), (replace(whole, split=1), 2), (quarter, 4)):
         cycles, words = check(8, geometry)
         assert cycles <= cycles_a_word * words + latency + 1
+
+
+@pytest.mark.parametrize("back_pressure", PATTERNS)
+@pytest.mark.parametrize("width", WIDTHS, ids=lambda width: f"P{width}")
+def test_flat_planes(width: int, back_pressure: str) -> None:
+    """As they were computed; what is beyond the plane is dropped, within a word and by whole words."""
+    for pitch, height in ((1, 1), (5, 5), (8, 3), (3, 7)):
+        shape = Geometry(pitch, pitch, pitch, height, pitch, flat=1)
+        cycles, words = check(width, shape, channels=3, spare_words=2, back_pressure=back_pressure)
+        if back_pressure == "none":
+            assert cycles <= words + 7
+
+
+@pytest.mark.parametrize("kind", ["flat", "plain", "split"])
+@pytest.mark.parametrize("width", [4, 8, 16], ids=lambda width: f"P{width}")
+def test_strips(width: int, kind: str) -> None:
+    """Every lane's words begin at a row of its own; `word` says where in its plane a piece goes."""
+    wide = Geometry(16, 16, 16, 14, 16, x_address=32, spare_plane=0)
+    shape = replace(wide, flat=1) if kind == "flat" else replace(wide, out_width=13, out_columns=15)
+    if kind == "split":
+        shape = replace(wide, split=1, out_pitch=max(8, width), out_height=16)
+    check(width, shape, channels=3, strips=(0, 4, 8, 12))

@@ -8,6 +8,7 @@ from typing import Any
 import cocotb
 
 from headrace.config import Config
+from headrace_hw.reads import Beat
 from headrace_sim.cocotb_axi import OKAY, SLVERR, Memory, ReadPort
 from headrace_sim.cocotb_bench import Bench, Pin
 from headrace_sim.cocotb_runner import parameters
@@ -21,7 +22,7 @@ Stream = tuple[int, int]
 
 
 class Reads:
-    """ReadSide between an AXI memory and willing or unwilling lanes; what passes by `beat_*` is kept in `beats`."""
+    """ReadSide between an AXI memory and willing or unwilling lanes; what passes by `beat` is kept in `beats`."""
 
     def __init__(self, dut: Any) -> None:
         given = parameters()
@@ -34,7 +35,7 @@ class Reads:
             self.memory.words[n] = word_at(BASE + 8 * n)
         self.port = ReadPort(
             self.bench,
-            "axi",
+            "axi_0",
             self.memory,
             lambda channel: pattern(given["memory"], len(channel)),
             latency=given["latency"],
@@ -45,6 +46,7 @@ class Reads:
         self.blocks = Source(self.bench, "i_block", pattern("none"))
         self.streams = Source(self.bench, "i_stream", pattern("random", 7))
         self.clear, self.block_ready = Pin(self.bench, "clear"), Pin(self.bench, "block_ready", 1)
+        self.request, self.switch = Pin(self.bench, "request"), Pin(self.bench, "switch")
         self.block_willing = pattern(given["sink"], 99)
         self.beats: list[tuple[bool, int, bool, int]] = []  # of a block, lane, error, data
         self.idle = True
@@ -59,9 +61,9 @@ class Reads:
         if self.clear.value:
             for sink in self.sinks:
                 sink.release()
-        if dut.beat_valid.value:
-            of_block, lane = bool(dut.beat_of_block.value), int(dut.beat_lane.value)
-            self.beats.append((of_block, lane, bool(dut.beat_error.value), int(dut.beat_data.value)))
+        beat = Beat.from_bits(int(dut.beat.value))
+        if beat.valid:
+            self.beats.append((bool(beat.of_block), beat.lane, bool(beat.error), beat.data))
 
     def random_stream(self) -> Stream:
         """Anywhere: at a page's end, or within a burst of one; of no beats, of a few, of some hundreds."""
@@ -73,12 +75,21 @@ class Reads:
         bits = max(1, (self.config.lanes - 1).bit_length())
         self.streams.queue.append(lane | stream[0] << bits | stream[1] << (bits + 32))
 
+    async def begin(self) -> None:
+        """The streams that were given are requested, and go to the lanes."""
+        set_ = lambda: self.streams.empty and bool(self.dut.requested.value)  # noqa: E731
+        await self.bench.until(set_, 30_000, "the streams to be set")
+        for strobe in (self.request, self.switch):
+            strobe.put(1)
+            await self.bench.cycle()
+            strobe.put(0)
+
     def ask(self, block: Stream) -> None:
         self.blocks.queue.append(block[0] | block[1] << 32)
 
     def quiet(self) -> bool:
         dut = self.dut
-        return self.streams.empty and self.blocks.empty and not dut.streaming.value and bool(dut.idle.value)
+        return self.streams.empty and self.blocks.empty and bool(dut.requested.value) and bool(dut.idle.value)
 
     def of(self, lane: int | None) -> list[int]:
         """Data that passed by for a lane, or for blocks."""
@@ -117,6 +128,7 @@ async def streams_and_blocks(dut: Any) -> None:
         asked = [reads.random_stream() for _ in range(reads.dice.randrange(4))]
         for lane in reads.dice.sample(range(len(given)), len(given)):
             reads.give(lane, given[lane])
+        await reads.begin()
         for block in asked:
             await reads.bench.cycle(reads.dice.randrange(60))
             reads.ask(block)
@@ -144,6 +156,7 @@ async def errors(dut: Any) -> None:
         reads.memory.read_response = lambda address, bad=bad: SLVERR if address in bad else OKAY
         for n, stream in enumerate(given):
             reads.give(n, stream)
+        await reads.begin()
         reads.ask(block)
         await reads.blocks_end(33)
         await reads.settle()
@@ -151,7 +164,9 @@ async def errors(dut: Any) -> None:
         assert [data for *_, data in seen] == [word_at(address) for address in sorted(bad)]
         assert all(of_block if lane is None else (not of_block and n == lane) for of_block, n, _ in seen)
         reads.forget()
-    reads.give(lanes - 1, (BASE + SIZE - 16, 5))  # leaves the memory
+    for n in range(lanes):
+        reads.give(n, (BASE + SIZE - 16, 5 * (n == lanes - 1)))  # leaves the memory
+    await reads.begin()
     await reads.settle()
     assert [error for _, _, error, _ in reads.beats] == [False, False, True, True, True]
 
@@ -166,6 +181,8 @@ async def clear_at_any_time(dut: Any) -> None:
     for trial in range(parameters()["rounds"]):
         for lane in range(lanes):
             reads.give(lane, (BASE + 0x1000 * lane + 8 * (trial % 512), reads.dice.choice([3, 60, 200])))
+        if trial % 4:
+            await reads.begin()
         if trial % 2:
             reads.ask((BASE + 0x8000, 50))
         await bench.cycle(reads.dice.randrange(40) if trial % 3 else reads.dice.randrange(400))
@@ -180,6 +197,7 @@ async def clear_at_any_time(dut: Any) -> None:
         given = [(middle + 0x1000 * lane + 8 * (trial % 512), reads.dice.randrange(40)) for lane in range(lanes)]
         for lane, stream in enumerate(given):
             reads.give(lane, stream)
+        await reads.begin()
         reads.ask((middle + 0x8000, 8))
         await reads.blocks_end(8)
         await reads.settle()

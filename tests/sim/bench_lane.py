@@ -11,7 +11,7 @@ import numpy as np
 from headrace.code import Code
 from headrace.config import Config
 from headrace.errors import StreamError
-from headrace.isa import ErrorCode
+from headrace.isa import TAP, ErrorCode
 from headrace.stream import RowPlan, encode_layer
 from headrace.stream_decode import LaneError, decode_lane, lane_operations
 from headrace_hw.shapes import Table, bank_write_layout, sums_layout
@@ -40,15 +40,19 @@ class LaneBench:
 
     async def begin(self) -> None:
         dut, config = self.dut, self.config
+        unused = ("table_bank", "layer_bank", "layer_phases", "first_word", "keep_from", "keep_to")
         for name in ("start", "running", "i_ended", "table_valid", "i_write_valid", "read_address", "layer_maximum"):
             getattr(dut, name).value = 0
+        for name in unused:
+            getattr(dut, name).value = 0
+        dut.load_enable.value = 1
         await self.bench.reset()
         layout, everywhere = bank_write_layout(config), (1 << config.pixels) - 1
         dut.i_write_valid.value = 1
         for pair, words in enumerate(self.x.reshape(-1, 2, config.pixels)):
             for bank, word in zip(("even", "odd"), words, strict=True):
                 masks = {"even_mask": 0, "odd_mask": 0, f"{bank}_mask": everywhere}
-                write = {f"{bank}_address": pair, "data": int.from_bytes(word.tobytes(), "little"), **masks}
+                write = {"load": 1, f"{bank}_address": pair, "data": int.from_bytes(word.tobytes(), "little"), **masks}
                 dut.i_write_payload.value = layout.const(write).as_bits()
                 await self.bench.cycle()
         dut.i_write_valid.value = 0
@@ -102,7 +106,7 @@ class LaneBench:
         dut.layer_code_tables.value = len(codes)
         for kind, beats in (
             (Table.CODE, code_beats(codes)),
-            (Table.TAPS, self.tap_addresses),
+            (Table.TAPS, [TAP.pack({"x_address": address, "end": 65535}) for address in self.tap_addresses]),
             (Table.SYMBOLS, symbol_beats(codes)),
         ):
             dut.table_table.value = kind.value

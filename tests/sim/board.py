@@ -13,7 +13,7 @@ from headrace.config import Config
 from headrace.device.layer import read_codes
 from headrace.errors import StreamError
 from headrace.image import Image
-from headrace.isa import CODE_BEATS, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, ErrorCode
+from headrace.isa import CODE_BEATS, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, LANE_TABLES, ErrorCode
 from headrace.network import MaxPool2d, Network
 from headrace.registers import MAGIC, REGISTERS, offset
 from headrace.stream_decode import LaneError, lane_operations
@@ -202,9 +202,9 @@ async def prepare(dut: Any) -> tuple[Board, Job, int]:
 def codes_of(place: Place) -> tuple[Code, ...]:
     """The layer's codes, from its tables."""
     lanes, fields = place.lanes, place.fields
-    beats = np.frombuffer(place.image.blob, "<u8", fields["beats"], place.tables)[2 * lanes :]
+    beats = np.frombuffer(place.image.blob, "<u8", fields["beats"], place.tables)[LANE_TABLES * lanes :]
     first = fields["code_tables"] * CODE_BEATS
-    symbols = beats[first + fields["taps"] :][: fields["symbol_beats"]]
+    symbols = beats[first + fields["taps"] + fields["mask_beats"] :][: fields["symbol_beats"]]
     return read_codes(beats[:first], symbols)
 
 

@@ -27,7 +27,7 @@ class Copier(wiring.Component):
     def __init__(self) -> None:
         super().__init__(
             {
-                "axi_read": Out(AXI4ReadSignature()),
+                "axi_read": Out(AXI4ReadSignature()).array(1),
                 "axi_write": Out(AXI4WriteSignature()),
                 "csr": In(AXILiteSignature(ADDRESS_BITS)),
                 "irq": Out(1),
@@ -41,7 +41,7 @@ class Copier(wiring.Component):
         m.submodules.reader = reader = ReadMaster(1)
         m.submodules.writer = writer = BlockWriter(CONFIG.burst_beats)
         wiring.connect(m, wiring.flipped(self.csr), registers.bus)
-        wiring.connect(m, reader.axi, wiring.flipped(self.axi_read))
+        wiring.connect(m, reader.axi, wiring.flipped(self.axi_read[0]))
         wiring.connect(m, writer.axi, wiring.flipped(self.axi_write))
         cycles, bad = Signal(32), Signal()
         with m.If(registers.start):
@@ -72,7 +72,7 @@ class Copier(wiring.Component):
             self.irq.eq(registers.irq),
         ]
         with m.If(registers.watchdog == 1):
-            m.d.comb += self.axi_read.araddr.eq(reader.axi.araddr ^ (cycles[0] << 3))
+            m.d.comb += self.axi_read[0].araddr.eq(reader.axi.araddr ^ (cycles[0] << 3))
         return m
 
 

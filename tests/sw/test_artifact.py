@@ -23,7 +23,7 @@ from headrace.session import Session
 from networks import conv2d, linear
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tiny.hrz"
-GOLDEN_SHA256 = "f0ecc9d57a200eedd0727d8f25092a3dd27c2b20dea11feee9d9aeef613e1995"
+GOLDEN_SHA256 = "6dd9afd74df3d1444700589a8f0764f6b7b3d9bb300df13c09278eb827cfbae1"
 GOLDEN_OUTPUT = [[-94, -128, 88, -21, -12], [-118, -128, 108, -18, -128]]
 PREFIX = 20
 

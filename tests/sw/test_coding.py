@@ -61,4 +61,12 @@ def test_cycles_are_tables_then_the_longer_of_reading_and_work(words: tuple[int,
     assert busiest == 2
     without = Strips(words, 0).cycles(coding.encoded)
     assert without >= sum(busiest * n for n in words)
+    read = Strips(words, 0, copies=2, ports=1).cycles(coding.encoded), Strips(words, 0, copies=4, ports=2)
+    assert read[0] == read[1].cycles(coding.encoded) >= without
     assert Strips(words, 10_000).cycles(coding.encoded) == without + 10_000 * len(words)
+
+
+def test_strips_share_the_lanes() -> None:
+    """Rows are dealt to as many groups of lanes as each strip has."""
+    coding = choose_coding(np.eye(8, dtype=np.int8), DEMO, Strips((1,), 10, copies=2), 0)
+    assert len(coding.encoded.streams) == DEMO.lanes // 2

@@ -66,6 +66,54 @@ class TestMeaning:
         layer = LayerProgram(TINY_MEMORY, weights, addresses, None, -300, 77, 15, fields)
         check(layer, activations(rng, TINY_MEMORY))
 
+    @pytest.mark.parametrize("seed", range(24))
+    @pytest.mark.parametrize("maximum", [0, 1])
+    def test_every_lane_reads_and_keeps_its_own(self, seed, maximum):
+        rng = np.random.default_rng([seed, maximum, 1])
+        config, taps, masks = Config("odd", lanes=3, pixels=4, x_words=512, acc_words=16), 3, 2
+        phases, words, pitch = (int(rng.integers(1, end)) for end in (5, 5, 9))
+        flat, split = ((1, 0), (0, 0), (0, 1))[seed % 3]
+        columns = pitch if flat else int(rng.integers(1, pitch + 1))
+        fields = {
+            "words": words,
+            "maximum": maximum,
+            "flat": flat,
+            "split": split,
+            "phases": phases,
+            "x_address": int(rng.integers(128)),
+            "in_plane": int(rng.integers(1, 40)),
+            "pitch": pitch,
+            "out_columns": columns,
+            "out_width": columns,
+            "out_height": int(rng.integers(1, 12)),
+            "out_pitch": columns,
+            "out_plane": 32 * columns,
+            "row_phase": 16 * columns,
+            "column_phase": 8 * columns,
+        }
+        reach = tuple(
+            (int(rng.integers(masks + 1)), int(rng.integers(-20, 20)), int(rng.integers(40))) for _ in range(taps)
+        )
+        layer = LayerProgram(
+            config,
+            sparse(rng, (5, taps * 4), rng.choice([0.1, 0.5, 1.0])),
+            tuple(int(n) for n in rng.integers(0, 128, taps)),
+            None,
+            -300,
+            77,
+            15,
+            fields,
+            reach,
+            tuple(int(n) for n in rng.integers(0, 1 << config.pixels, masks * phases)),
+            tuple(int(n) for n in rng.choice([0, 0, 2, 5], config.lanes)),
+            tuple((int(rng.integers(-3, 3)) * 2, int(rng.integers(1, 9))) for _ in range(config.lanes)),
+        )
+        x = rng.integers(-128, 128, (config.lanes, config.x_bytes), dtype=np.int8)
+        with open_model(config) as device:
+            result = layer.run_lanes(device, x)
+            assert error_of(device).code is ErrorCode.NONE
+            assert np.array_equal(result, layer.meaning_lanes(x))
+
     @pytest.mark.parametrize("maximum", [0, 1])
     def test_addresses_wrap(self, maximum):
         rng = np.random.default_rng(2)
@@ -129,7 +177,7 @@ class TestMeaning:
         layer = LayerProgram(SMALL, np.eye(2, 3, dtype=np.int8))
         with open_model(SMALL) as device:
             layer.run(device, np.arange(8, dtype=np.int8), x_address=4096)
-            assert device.machine.x[4096:4100].view(np.int8).tolist() == [0, 1, 1, 2]
+            assert device.machine.x[:, 4096:4100].view(np.int8).tolist() == [[0, 1, 1, 2]] * SMALL.lanes
 
 
 class TestFaults:
@@ -154,6 +202,9 @@ class TestFaults:
             {"code_tables": 2},
             {"code_tables": SMALL.code_tables + 1},
             {"symbol_beats": 2},
+            {"mask_beats": 1},
+            {"mask_beats": SMALL.masks + 1},
+            {"phases": 0},
             {"words": 0},
             {"words": SMALL.acc_words + 1},
             {"pitch": 0},
@@ -195,7 +246,7 @@ class TestFaults:
 
     def test_code_that_is_none(self):
         layer = self.layer()
-        self.patch(layer, (2 * SMALL.lanes + 11) * BEAT_BYTES, b"\x00\x08")
+        self.patch(layer, (3 * SMALL.lanes + 11) * BEAT_BYTES, b"\x00\x08")
         assert bad(layer) == Error(ErrorCode.BAD_SYMBOL, 255, 5, 1)
         assert bad(layer, signature=0) == Error(ErrorCode.SIGNATURE, 255, 5, 1)
 
@@ -214,6 +265,10 @@ class TestFaults:
         layer = self.layer()
         self.patch(layer, SMALL.lanes * BEAT_BYTES + 2, b"\x03")  # lane 0's first channel
         assert bad(layer) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
+
+    def test_mask_that_is_none(self):
+        layer = LayerProgram(SMALL, self.WEIGHTS, (0, 1), reach=((0, 0, 9), (2, 0, 9)), mask_table=(1,))
+        assert bad(layer).code is ErrorCode.BAD_DESCRIPTOR
 
     def test_shift_of_zero(self):
         layer = LayerProgram(SMALL, self.WEIGHTS, (0, 1))

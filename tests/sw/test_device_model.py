@@ -129,7 +129,7 @@ class TestProgram:
     def test_load_and_store(self, device):
         data = np.arange(64, dtype=np.uint8)
         program = [
-            {"opcode": Opcode.LOAD, "beats": 2, "address": 8, "x_address": 24},
+            {"opcode": Opcode.LOAD, "beats": 2, "address": 8, "x_address": 24, "lane_to": 2},
             {"opcode": Opcode.STORE, "beats": 1, "address": 40, "x_address": 32},
             END,
         ]
@@ -144,19 +144,23 @@ class TestProgram:
         [
             ({"opcode": 4}, ErrorCode.BAD_DESCRIPTOR),
             ({"opcode": 255}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.LOAD, "lane_to": 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.LOAD, "beats": 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.LOAD, "beats": 1, "lane_from": 1, "lane_to": 3}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.LOAD, "beats": 1, "lane_from": 1, "lane_to": 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.STORE, "beats": 1, "lane_from": 2}, ErrorCode.BAD_DESCRIPTOR),
             ({"opcode": Opcode.END, "address": 4}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "address": 4}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "x_address": 4}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": SMALL.x_bytes // 8 + 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "address": 4}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "x_address": 4}, ErrorCode.BAD_DESCRIPTOR),
+            ({"opcode": Opcode.LOAD, "lane_to": 1, "beats": SMALL.x_bytes // 8 + 1}, ErrorCode.BAD_DESCRIPTOR),
             ({"opcode": Opcode.STORE, "beats": 1, "x_address": SMALL.x_bytes}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "address": 1 << 20}, ErrorCode.AXI_READ),
+            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "address": 1 << 20}, ErrorCode.AXI_READ),
             ({"opcode": Opcode.STORE, "beats": 1, "address": 1 << 20}, ErrorCode.AXI_WRITE),
-            ({"opcode": Opcode.LOAD, "beats": 1, "address": (1 << 32) - BASE}, ErrorCode.AXI_READ),
+            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "address": (1 << 32) - BASE}, ErrorCode.AXI_READ),
         ],
     )
     def test_faults(self, device, descriptor, code):
-        run_program(device, [{"opcode": Opcode.LOAD, "beats": 1}, descriptor | {"layer": 9}, END])
+        run_program(device, [{"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1}, descriptor | {"layer": 9}, END])
         error = error_of(device)
         assert (error.code, error.lane, error.layer, error.descriptor) == (code, 255, 9, 1)
 
@@ -175,7 +179,7 @@ class TestProgram:
         assert error_of(device).code is ErrorCode.AXI_READ
 
     def test_program_without_end(self, device):
-        run_program(device, [{"opcode": Opcode.LOAD, "beats": 1}], data=np.full(64, 7, np.uint8))
+        run_program(device, [{"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1}], data=np.full(64, 7, np.uint8))
         assert error_of(device).code is ErrorCode.BAD_DESCRIPTOR  # what follows is no program
 
 
@@ -198,6 +202,6 @@ def test_each_layer_is_decoded_once(monkeypatch, device):
 def test_config_decides_the_sizes():
     config = Config("odd", lanes=3, pixels=2, x_words=64, acc_words=8)
     with open_model(config) as device:
-        assert device.machine.x.size == 128
-        run_program(device, [{"opcode": Opcode.LOAD, "beats": 17}, END])
+        assert device.machine.x.shape == (3, 128)
+        run_program(device, [{"opcode": Opcode.LOAD, "beats": 17, "lane_to": 3}, END])
         assert error_of(device).code is ErrorCode.BAD_DESCRIPTOR

@@ -58,6 +58,11 @@ def changed(header: dict, path: str, value: object) -> dict:
         ("layers.0.descriptor", -4, "image: layer conv1 does not name its descriptors"),
         ("layers.0.stream_bytes", 8, "image: layer conv1 has streams and tables of other sizes"),
         ("layers.0.table_bytes", 8, "image: layer conv1 has streams and tables of other sizes"),
+        ("layers.0.spatial_strips", 0, "image: layer conv1: 0 strips do not share 4 lanes"),
+        ("layers.0.spatial_strips", 3, "image: layer conv1: 3 strips do not share 4 lanes"),
+        ("layers.0.spatial_strips", 2, "image: layer conv1: lanes do not work on the same rows in all strips"),
+        ("output.strips", 2, "image output: placement is in strips"),
+        ("input.strips", 2, "image input: placement: strips do not fit their planes"),
         ("extra", 0, "image: unknown field 'extra'"),
     ],
 )

@@ -11,7 +11,7 @@ from headrace.config import CONFIGS
 from headrace.errors import CompileError
 from headrace.layers import Lowered, check_sums, lower, strips
 from headrace.network import Conv2d
-from headrace.placement import Placement
+from headrace.placement import Placement, Tap
 from networks import conv2d, linear
 
 DEMO = CONFIGS["demo"]
@@ -38,10 +38,10 @@ def test_lowered_columns_follow_the_stored_order() -> None:
     values = rng.integers(-128, 128, (3, 4, 5), dtype=np.int8)
     memory = np.concatenate([np.zeros(16, np.int8), np.frombuffer(x.pack(values), np.int8)])
     for layer in (conv2d(rng, "conv", (2, 3, 2, 3), 1.0, False), linear(rng, "fc", (2, 60), 1.0)):
-        low = lower(layer, x, 4)
-        taps, channels = len(low.tap_addresses), low.in_channels
+        low = lower(layer, x, 4, (3, 3))
+        taps, channels = len(low.taps), low.in_channels
         assert low.matrix.shape == (2, taps * channels)
-        addresses = np.array(low.tap_addresses)[:, None] + np.arange(channels) * low.in_plane
+        addresses = np.array([tap.address for tap in low.taps])[:, None] + np.arange(channels) * low.in_plane
         acc = low.matrix.astype(int) @ memory[addresses.ravel()].astype(int)
         expected = layer.weights.reshape(2, -1).astype(int)
         window = values[:, :2, :3] if isinstance(layer, Conv2d) else values
@@ -53,7 +53,7 @@ def test_partial_sums_of_differential_rows_count() -> None:
     matrix = np.zeros((2, 1000), np.int8)
     matrix[0, 500:], matrix[1, :500] = 127, 127
     one = np.ones(2, np.int64)
-    lowered = Lowered(matrix, 1000, 1, (0,), 8, 0 * one, one, one)
+    lowered = Lowered(matrix, 1000, 1, (Tap(0, 0, 1, 0, 1),), (0,), (), 1, 8, 0 * one, one, one)
     check_sums("fc", lowered, (-128, 127), {0: None, 1: None}, DEMO)
     with pytest.raises(CompileError, match="fc: sums of output channel 1 can reach 16256000"):
         check_sums("fc", lowered, (-128, 127), {0: None, 1: 0}, DEMO)

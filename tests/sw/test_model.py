@@ -1,52 +1,99 @@
 """headrace.model."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import literal
 from headrace import model
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def literal_conv2d(x: NDArray, w: NDArray, stride: int, padding: int) -> NDArray[np.int64]:
-    """The definition, one Python integer at a time."""
-    (n, c, height, width), (m, _, kh, kw) = x.shape, w.shape
-    rows, columns = (height + 2 * padding - kh) // stride + 1, (width + 2 * padding - kw) // stride + 1
-    out = np.zeros((n, m, rows, columns), np.int64)
-    for index in np.ndindex(out.shape):
-        total = 0
-        for k in range(c):
-            for i in range(kh):
-                for j in range(kw):
-                    h, v = index[2] * stride + i - padding, index[3] * stride + j - padding
-                    if 0 <= h < height and 0 <= v < width:
-                        total += int(x[index[0], k, h, v]) * int(w[index[1], k, i, j])
-        out[index] = total
-    return out
+@dataclass(frozen=True)
+class Case:
+    """A convolution of random shape that fits."""
+
+    x: NDArray[np.int8]
+    w: NDArray[np.int64]
+    stride: int
+    padding: tuple[int, int, int, int]
+    groups: int
+    dilation: tuple[int, int]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Case:
+        groups = int(rng.integers(1, 5))
+        n, c, rows, kh, kw = (int(v) for v in rng.integers(1, [3, 4, 6, 5, 5]))
+        dilation = int(rng.integers(1, 3)), int(rng.integers(1, 4))
+        top, left, bottom, right = (int(v) for v in rng.integers(0, 4, 4))
+        height = int(rng.integers(1, 7)) + max(0, dilation[0] * (kh - 1) - top - bottom)
+        width = int(rng.integers(1, 7)) + max(0, dilation[1] * (kw - 1) - left - right)
+        x = rng.integers(-128, 128, (n, groups * c, height, width), dtype=np.int8)
+        w = rng.integers(-255, 256, (groups * rows, c, kh, kw))
+        return cls(x, w, int(rng.integers(1, 4)), (top, left, bottom, right), groups, dilation)
+
+    def run(self) -> NDArray[np.int64]:
+        return model.conv2d(self.x, self.w, self.stride, self.padding, self.groups, self.dilation)
 
 
-def draw_conv2d(rng: np.random.Generator) -> tuple[NDArray[np.int8], NDArray[np.int64], int, int]:
-    n, c, m, kh, kw, padding = (int(v) for v in rng.integers([1, 1, 1, 1, 1, 0], [3, 4, 4, 4, 4, 3]))
-    height, width = (int(v) for v in rng.integers(max(kh, kw), 8, 2))
-    x = rng.integers(-128, 128, (n, c, height, width), dtype=np.int8)
-    return x, rng.integers(-255, 256, (m, c, kh, kw)), int(rng.integers(1, 4)), padding
-
-
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=150)
 @given(SEEDS)
 def test_conv2d_is_its_definition(seed: int) -> None:
-    x, w, stride, padding = draw_conv2d(np.random.default_rng(seed))
-    assert np.array_equal(model.conv2d(x, w, stride, padding), literal_conv2d(x, w, stride, padding))
+    case = Case.draw(np.random.default_rng(seed))
+    expected = literal.conv2d(case.x, case.w, case.stride, case.padding, case.groups, case.dilation)
+    result = case.run()
+    assert result.shape == expected.shape and result.dtype == np.int64
+    assert (result == expected).all()
 
 
-def test_conv2d_groups_see_their_own_channels() -> None:
-    rng = np.random.default_rng(1)
-    x, w = rng.integers(-128, 128, (2, 4, 5, 6), dtype=np.int8), rng.integers(-9, 9, (6, 2, 3, 2))
-    halves = [literal_conv2d(x[:, :2], w[:3], 1, 0), literal_conv2d(x[:, 2:], w[3:], 1, 0)]
-    assert np.array_equal(model.conv2d(x, w, groups=2), np.concatenate(halves, axis=1))
+@pytest.mark.parametrize("block", [1, 50, 700])
+def test_conv2d_in_blocks_is_conv2d(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [Case.draw(np.random.default_rng(seed)) for seed in range(40)]
+    expected = [case.run() for case in cases]
+    monkeypatch.setattr(model, "BLOCK", block)
+    assert all(np.array_equal(case.run(), result) for case, result in zip(cases, expected, strict=True))
+
+
+def test_one_padding_or_dilation_is_for_all_sides() -> None:
+    rng = np.random.default_rng(2)
+    x, w = rng.integers(-128, 128, (1, 2, 6, 7), dtype=np.int8), rng.integers(-9, 9, (3, 2, 3, 2))
+    assert np.array_equal(model.conv2d(x, w, 2, 1, 1, 2), model.conv2d(x, w, 2, (1, 1, 1, 1), 1, (2, 2)))
+    assert np.array_equal(model.max_pool2d(x, 3, 2, 1), model.max_pool2d(x, 3, 2, (1, 1, 1, 1)))
+    assert np.array_equal(model.sum_pool2d(x, (3, 2), 2, 1), model.sum_pool2d(x, (3, 2), 2, (1, 1, 1, 1)))
+
+
+def test_no_images_have_no_results() -> None:
+    x, w = np.zeros((0, 4, 5, 6), np.int8), np.ones((8, 1, 3, 3), np.int8)
+    assert model.conv2d(x, w, groups=4).shape == (0, 8, 3, 4)
+    assert model.conv2d(x, np.ones((8, 4, 3, 3), np.int8)).shape == (0, 8, 3, 4)
+    assert model.max_pool2d(x, 2).shape == (0, 4, 2, 3)
+    assert model.sum_pool2d(x, (2, 3)).shape == (0, 4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("weight", "kind"), [(1 << 17, np.float64), ((1 << 17) - 1, np.float32), (1 << 46, np.int64), (1 << 45, np.float64)]
+)
+def test_bounds_decide_the_type(weight: int, kind: type) -> None:
+    """-128 * 2**17 is the first sum that float32 may not hold along with its neighbours, -128 * 2**46 of float64."""
+    x = np.array([[-128, 1]], np.int8)
+    w = np.array([[weight, 0], [1, -1]])
+    assert model._sum_type(x, w) is kind
+    assert model.linear(x, w).tolist() == [[-128 * weight, -129]]
+
+
+def test_sums_at_the_edge_of_float32_are_exact() -> None:
+    """The largest multiple of 127 below 2**24."""
+    x, w = np.full((1, 259, 1, 1), 127, np.int8), np.full((1, 259, 1, 1), 510)
+    w[0, 0] = 510 + 14
+    assert model._sum_type(x, w) is np.float32
+    assert model.conv2d(x, w).item() == 127 * (259 * 510 + 14)
 
 
 @settings(deadline=None, max_examples=40)
@@ -59,18 +106,25 @@ def test_linear_is_its_definition(seed: int) -> None:
     assert np.array_equal(model.linear(x, w), np.array(expected))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(SEEDS)
-def test_max_pool2d_is_its_definition(seed: int) -> None:
+def test_pools_are_their_definitions(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    kernel, stride = (int(v) for v in rng.integers(1, 4, 2))
-    x = rng.integers(-128, 128, (2, 3, *rng.integers(kernel, 9, 2)), dtype=np.int8)
-    result = model.max_pool2d(x, kernel, stride)
-    assert result.dtype == np.int8
-    assert result.shape[2:] == tuple((n - kernel) // stride + 1 for n in x.shape[2:])
-    for n, c, h, w in np.ndindex(result.shape):
-        window = x[n, c, h * stride : h * stride + kernel, w * stride : w * stride + kernel]
-        assert result[n, c, h, w] == max(int(v) for v in window.ravel())
+    kernel, stride = tuple(int(v) for v in rng.integers(1, 5, 2)), int(rng.integers(1, 4))
+    padding = tuple(int(v) for v in rng.integers(0, kernel * 2))
+    x = rng.integers(-128, 128, (2, 3, *rng.integers(max(kernel), 9, 2)), dtype=np.int8)
+    sums = model.sum_pool2d(x, kernel, stride, padding)
+    expected = literal.pool2d(x, sum, 0, kernel, stride, padding)
+    assert sums.dtype == np.int64 and sums.shape == expected.shape and (sums == expected).all()
+    padding = tuple(int(v) for v in rng.integers(0, kernel[0], 4))
+    maxima = model.max_pool2d(x, kernel[0], stride, padding)
+    expected = literal.pool2d(x, max, -128, (kernel[0],) * 2, stride, padding)
+    assert maxima.dtype == np.int8 and maxima.shape == expected.shape and (maxima == expected).all()
+
+
+def test_pools_do_not_share_memory_with_their_input() -> None:
+    x = np.zeros((1, 1, 3, 3), np.int8)
+    assert not np.shares_memory(model.max_pool2d(x, 1), x)
 
 
 @settings(deadline=None, max_examples=60)
@@ -105,15 +159,21 @@ def test_torch_agrees() -> None:
     functional = torch.nn.functional
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        x, w, stride, padding = draw_conv2d(rng)
-        tx, tw = torch.from_numpy(x.astype(np.float64)), torch.from_numpy(w.astype(np.float64))
-        result = functional.conv2d(tx, tw, stride=stride, padding=padding).numpy()
-        assert np.array_equal(model.conv2d(x, w, stride, padding), result)
-        flat, matrix = x.reshape(len(x), -1), rng.integers(-255, 256, (5, x[0].size))
-        result = functional.linear(tx.reshape(len(x), -1), torch.from_numpy(matrix.astype(np.float64))).numpy()
+        case = Case.draw(rng)
+        top, left, bottom, right = case.padding
+        tx, tw = torch.from_numpy(case.x.astype(np.float64)), torch.from_numpy(case.w.astype(np.float64))
+        padded = functional.pad(tx, (left, right, top, bottom))
+        result = functional.conv2d(padded, tw, None, case.stride, 0, case.dilation, case.groups).numpy()
+        assert np.array_equal(case.run(), result)
+        flat, matrix = case.x.reshape(len(case.x), -1), rng.integers(-255, 256, (5, case.x[0].size))
+        result = functional.linear(tx.reshape(len(flat), -1), torch.from_numpy(matrix.astype(np.float64))).numpy()
         assert np.array_equal(model.linear(flat, matrix), result)
-        kernel = int(rng.integers(1, min(x.shape[2:]) + 1))
-        assert np.array_equal(model.max_pool2d(x, kernel, stride), functional.max_pool2d(tx, kernel, stride).numpy())
+        kernel = int(rng.integers(1, min(case.x.shape[2:]) + 1))
+        lowest = functional.pad(tx, (left, right, top, bottom), value=-128.0)
+        result = functional.max_pool2d(lowest, kernel, case.stride).numpy()
+        assert np.array_equal(model.max_pool2d(case.x, kernel, case.stride, case.padding), result)
+        result = functional.avg_pool2d(padded, kernel, case.stride, divisor_override=1).numpy()
+        assert np.array_equal(model.sum_pool2d(case.x, (kernel, kernel), case.stride, case.padding), result)
 
 
 X, W = np.zeros((1, 2, 4, 4), np.int8), np.zeros((3, 2, 2, 2), np.int8)
@@ -131,11 +191,20 @@ ACC = np.zeros((1, 3, 2), np.int64)
         (lambda: model.conv2d(X, W, groups=2), "do not share channels"),
         (lambda: model.conv2d(X, W, stride=0), "stride 0"),
         (lambda: model.conv2d(X, W, padding=-1), "padding -1"),
+        (lambda: model.conv2d(X, W, padding=(0, 0, 1)), r"padding \(0, 0, 1\)"),
+        (lambda: model.conv2d(X, W, padding=(0, 0, -1, 0)), "padding .* not negative"),
+        (lambda: model.conv2d(X, W, dilation=0), "dilation .* must be positive"),
+        (lambda: model.conv2d(X, W, dilation=(1, 4)), "kernel 2x2 does not fit into 4x4"),
+        (lambda: model.conv2d(X, W, groups=0), "do not share channels in 0 groups"),
         (lambda: model.conv2d(X[:, :, :1], W), "kernel 2x2 does not fit into 1x4"),
         (lambda: model.linear(X[0, 0], W[:, :, 0, 0]), "differ in their second dimension"),
         (lambda: model.linear(X[0, 0], np.full((1, 4), 1 << 62)), "int64 cannot hold"),
         (lambda: model.max_pool2d(X, 5), "kernel 5"),
         (lambda: model.max_pool2d(X, 2, 0), "stride 0"),
+        (lambda: model.max_pool2d(X, 2, 1, -1), "max_pool2d: .*padding -1"),
+        (lambda: model.sum_pool2d(X, (5, 1)), "sum_pool2d: kernel 5x1 does not fit into 4x4"),
+        (lambda: model.sum_pool2d(X, (0, 1)), "sum_pool2d: kernel 0x1"),
+        (lambda: model.sum_pool2d(X.astype(np.int16), (2, 2)), "sum_pool2d: input must be int8"),
         (lambda: model.max_pool2d(X.astype(np.float32), 2), "must be integers"),
         (lambda: model.requant(ACC, ONES[:2], ONES, ONES), "bias must be 3 integers"),
         (lambda: model.requant(ACC, ONES, ONES * 1.0, ONES), "multiplier must be 3 integers"),

@@ -1,5 +1,7 @@
 """headrace.placement."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ def test_every_element_has_its_own_byte_inside(c: int, h: int, w: int, split: bo
 def test_dense_placement_is_c_order() -> None:
     place = Placement.make((2, 3, 5))
     assert np.array_equal(place.offsets().ravel(), np.arange(30))
-    assert place.tap_address(2, 1) == 11 and place.row_address(2) == 10
+    assert place.tap(2, 1).address == 11 and place.row_address(2) == 10
 
 
 def test_split_placement_by_hand() -> None:
@@ -51,12 +53,45 @@ def test_taps_lead_to_the_elements_under_the_kernel(h: int, w: int, split: bool)
     offsets = place.offsets()[0]
     for i, j in np.ndindex(h, w):
         for row, column in np.ndindex((h - i + step - 1) // step, (w - j + step - 1) // step):
-            assert place.tap_address(i, j) + row * place.pitch + column == offsets[i + step * row, j + step * column]
+            assert place.tap(i, j).address + row * place.pitch + column == offsets[i + step * row, j + step * column]
 
 
 def test_order_says_which_channel_is_stored_where() -> None:
     place = Placement.make((3, 1, 2)).ordered((2, 0, 1))
     assert place.offsets()[:, 0].tolist() == [[2, 3], [4, 5], [0, 1]]
+
+
+@given(SIZES, SIZES, SIZES, st.booleans(), st.sampled_from([2, 4, 8]), st.integers(0, 2**32 - 1))
+def test_strips_hold_their_rows_and_those_beside_them(
+    c: int, h: int, w: int, split: bool, count: int, seed: int
+) -> None:
+    """Every pixel of a strip's output rows finds, at its tap's address, the element under the kernel."""
+    rng = np.random.default_rng(seed)
+    whole = Placement.make((c, h, w), split).ordered(rng.permutation(c))
+    rows = whole.plane // whole.pitch // (4 if split else 1)
+    step, beside = -(-rows // count), 2
+    held = (step + 2 * beside) * whole.pitch
+    planes = {"plane": held * (4 if split else 1), "row_phase": 2 * held * split, "column_phase": held * split}
+    strips = {"strips": count, "strip_step": step * whole.pitch, "strip_halo": beside * whole.pitch}
+    place = dataclasses.replace(whole, **planes, **strips, strip_bytes=held)
+    x = rng.integers(-128, 128, (c, h, w), dtype=np.int8)
+    packed = np.frombuffer(place.pack(x), np.int8)
+    assert packed.size == place.packed_size == count * place.padded_size
+    stride, channel = (2 if split else 1), int(rng.integers(c))
+    position = place.order.index(channel)
+    for i, j in ((0, 0), (-1, -1), (1, 2), (-2, 1)):
+        for row, column in np.ndindex(rows, whole.pitch):
+            at = stride * row + i, stride * column + j
+            if not (0 <= at[0] < h and 0 <= at[1] < w):
+                continue
+            tap = place.tap(i, j)
+            memory = packed[row // step * place.padded_size :][: place.padded_size]
+            flat = row % step * place.pitch + column
+            assert memory[position * place.plane + tap.address + flat] == x[channel][at]
+            assert 0 <= row * place.pitch + column + tap.shift < tap.end and 0 <= column + tap.column < tap.columns
+    for call in (place.offsets, lambda: place.unpack(packed.tobytes())):
+        with pytest.raises(ValueError, match="in strips has no element at one address"):
+            call()
 
 
 @pytest.mark.parametrize(
@@ -71,6 +106,13 @@ def test_order_says_which_channel_is_stored_where() -> None:
         ({"width": 0}, "must be positive"),
         ({"base": -1}, "must be positive"),
         ({"channels": 1 << 30}, "does not fit its planes"),
+        ({"strips": 0}, "strips do not fit"),
+        ({"strips": 64, "strip_step": 3, "strip_bytes": 6}, "strips do not fit"),
+        ({"strips": 2}, "strips do not fit"),
+        ({"strips": 2, "strip_step": 3, "strip_bytes": 7}, "strips do not fit"),
+        ({"strips": 2, "strip_step": 3, "strip_halo": 4, "strip_bytes": 6}, "strips do not fit"),
+        ({"strips": 2, "strip_step": 3, "strip_halo": -1, "strip_bytes": 6}, "strips do not fit"),
+        ({"strips": 2, "strip_step": 3, "strip_bytes": 6, "height": 1 << 24}, "strips do not fit"),
     ],
 )
 def test_impossible_placements_are_refused(change: dict, message: str) -> None:

@@ -12,7 +12,7 @@ LANES = 4
 
 
 class ArbiterHarness(Harness):
-    """Lanes keep what they offer and end rows when they like; the sink is free.
+    """Lanes keep what they offer and end passes and rows when they like; the sink is free.
 
     Starvation: while a lane waits, at most LANES - 1 rows of others end.
     """
@@ -43,10 +43,11 @@ class ArbiterHarness(Harness):
             m.d.comb += Assert(~taken[n] | (o.payload.as_value() == lane.payload.as_value()))
 
         # A row that has begun goes on with the same lane.
+        row_end = o.payload.last & o.payload.final
         within, owner = Signal(), Signal(LANES)
         with m.If(o.valid & o.ready):
             m.d.comb += Assert(~within | (taken == owner))
-            m.d.sync += [within.eq(~o.payload.last), owner.eq(taken)]
+            m.d.sync += [within.eq(~row_end), owner.eq(taken)]
         m.d.comb += [
             Assert((inside.granted < LANES) & (~within | inside.locked)),
             Assert(~within | (owner == Const(1, LANES) << inside.granted)),
@@ -56,7 +57,7 @@ class ArbiterHarness(Harness):
         valid = Signal(LANES)
         m.d.comb += valid.eq(Cat(lane.valid for lane in dut.i))
         m.d.comb += Assert(inside.locked | ~delayed(m, ~inside.locked & valid.any()))
-        ended = o.valid & o.ready & o.payload.last
+        ended = o.valid & o.ready & row_end
         for n in range(LANES):
             passed = Signal(range(LANES + 2), name=f"passed{n}")
             waits = valid[n] & ~((inside.granted == n) & inside.locked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from amaranth.hdl import Array, Assert, Assume, Cover, Module, Mux, Signal
+from amaranth.hdl import Array, Assert, Assume, Cat, Cover, Module, Mux, Signal
 from amaranth.lib import memory
 
 from .harness import Harness, Queue, delayed, load, patient_stream
@@ -30,12 +30,16 @@ def open_memories() -> SimpleNamespace:
 
 
 class FetcherHarness(Harness):
-    """A lane gets a new stream when its last one has ended. Beats that were asked for come when and in what order of
-    lanes they like; the memory and the lanes are free, too. `clear` is not used.
+    """Layers follow each other: streams set for all lanes, then `request`, then `switch` when the lanes have ended.
+
+    Beats that were asked for come when and in what order of lanes they like; memory and lanes are free, too. `clear`
+    is not used.
     """
 
     name = "fetcher"
-    properties = "streams requested exactly, none over 4 KiB; always room for a beat; order; ended, busy; no idling"
+    properties = (
+        "streams requested exactly, none over 4 KiB; always room for a beat; order; each layer's beats; no idling"
+    )
     depth, induction, cover_depth = 10, 6, 24
 
     def build(self, m: Module) -> None:
@@ -46,97 +50,113 @@ class FetcherHarness(Harness):
         stream, request, beat = dut.i_stream, dut.o_request, dut.i_beat
         for value in (stream.valid, stream.payload.as_value(), request.ready, beat.valid, beat.payload.as_value()):
             self.free(m, value)
-        asked = request.valid & request.ready
-        (streams,) = memories.made
-        state = inside.fsm_state
-        after_pool = [id(signal) for signal in inside.in_order].index(id(inside.pool)) + 1
-        address, remaining, last = inside.in_order[after_pool : after_pool + 3]
+        for value in (dut.request, dut.switch):
+            self.free(m, value)
+        state, held = inside.fsm_state, Signal(range(FIFO_BEATS + 1))
+        m.d.comb += held.eq(Mux(state == REQUEST, inside.beats, 0))
+
+        # The layers: streams are set until they are requested, and then again after the switch.
+        waiting, turn, given = Signal(), Signal(), Signal(LANES)
+        m.d.sync += [waiting.eq((waiting | dut.request) & ~dut.switch), turn.eq(turn ^ dut.request)]
+        m.d.sync += given.eq(Mux(dut.request, 0, given | (stream.valid << stream.p.lane)))
         m.d.comb += [
-            Assume(stream.p.address[:3] == 0),
+            Assume(~stream.valid | ~waiting),
+            Assume(~dut.request | (~waiting & given.all() & dut.requested & ~stream.valid)),
+            Assume(~dut.switch | (waiting & dut.ended.all())),
+            Assume((stream.p.address[:3] == 0) & (stream.p.beats < 1 << module.STREAM_BEATS_BITS)),
             Assume(stream.p.beats <= (1 << 29) - stream.p.address[3:]),
-            Assert(patient_stream(m, request)),
-            Assert(state <= REQUEST),
         ]
 
+        # Per lane: what is still to be asked for, and will be once a request that is new in this cycle is told.
         expected = Array(Signal(32, name=f"expected{n}") for n in range(LANES))
         left = Array(Signal(32, name=f"left{n}") for n in range(LANES))
         pending = Array(Signal(range(FIFO_BEATS + 1), name=f"pending{n}") for n in range(LANES))
-        going, ready = Signal(LANES), Signal(LANES)
-        held = Signal(range(FIFO_BEATS + 1))  # beats of the request that is offered
-        m.d.comb += held.eq(Mux(state == REQUEST, inside.beats, 0))
-        with m.If(request.valid):
+        owner = request.p.tag[:-1]
+        new = request.valid & ~delayed(m, request.valid & ~request.ready)
+        m.d.comb += [Assert(patient_stream(m, request)), Assume(~beat.valid | (pending[beat.p.tag[:-1]] != 0))]
+        with m.If(new):
             m.d.comb += [
-                Assert((request.p.beats >= 1) & (request.p.beats <= BURST_BEATS)),
-                Assert(request.p.beats <= left[request.p.tag]),
-                Assert(request.p.address == expected[request.p.tag]),
+                Assert((request.p.beats >= 1) & (request.p.beats <= BURST_BEATS) & (request.p.beats <= left[owner])),
+                Assert(request.p.address == expected[owner]),
                 Assert(request.p.address[3:12] + request.p.beats <= PAGE_BEATS),
+                Assert(request.p.tag[-1] == ~turn),
             ]
-        m.d.comb += Assume(~beat.valid | (pending[beat.p.tag] != 0))
-
+        to_ask, able = Signal(LANES), Signal(LANES)
+        wheres, lefts = Array(Signal(32) for _ in range(LANES)), Array(Signal(32) for _ in range(LANES))
         for n in range(LANES):
             lane = dut.lane[n]
             self.free(m, lane.ready)
-            starts = stream.valid & (stream.p.lane == n)
-            asks = asked & (request.p.tag == n)
-            comes = beat.valid & (beat.p.tag == n)
-            with m.If(starts):
-                m.d.sync += [expected[n].eq(stream.p.address), left[n].eq(stream.p.beats)]
-            with m.If(asks):
-                m.d.sync += [
-                    expected[n].eq(expected[n] + (request.p.beats << 3)),
-                    left[n].eq(left[n] - request.p.beats),
-                ]
-            m.d.sync += pending[n].eq(pending[n] + Mux(asks, request.p.beats, 0) - comes)
+            mine = request.valid & (owner == n)
+            comes = beat.valid & (beat.p.tag[:-1] == n)
+            told = Mux(new & mine, request.p.beats, 0)
+            m.d.comb += [wheres[n].eq(expected[n] + (told << 3)), lefts[n].eq(left[n] - told)]
+            address, beats, present = Signal(32), Signal(32), Signal(32)  # coming stream; present layer's untaken beats
+            with m.If(stream.valid & (stream.p.lane == n)):
+                m.d.sync += [address.eq(stream.p.address), beats.eq(stream.p.beats)]
+            m.d.sync += expected[n].eq(Mux(dut.request, address, wheres[n]))
+            m.d.sync += left[n].eq(Mux(dut.request, beats, lefts[n]))
+            m.d.sync += pending[n].eq(pending[n] + Mux(mine & request.ready, request.p.beats, 0) - comes)
+            m.d.sync += present.eq(Mux(dut.switch, beats, present - (lane.valid & lane.ready)))
 
-            # The queue's own assertion: a beat never finds it full.
+            # The queue itself asserts that no beat finds it full.
             queue = Queue(m, 64, FIFO_BEATS, comes, beat.p.data, lane.valid & lane.ready)
-            ended = (left[n] == 0) & (pending[n] == 0) & (queue.count == 0)
+            offered = Mux(inside.index == n, held, 0)
+            under_way = queue.count + pending[n] + offered
             m.d.comb += [
-                Assume(~starts | ended),
                 Assert(patient_stream(m, lane)),
-                Assert(lane.valid == (queue.count != 0)),
+                Assert(lane.valid == ((queue.count != 0) & (present != 0))),
                 Assert(~lane.valid | (lane.payload == queue.entries[0])),
-                Assert(dut.ended[n] == ended),
-                going[n].eq((left[n] != 0) | (pending[n] != 0)),
-                ready[n].eq((left[n] != 0) & (FIFO_BEATS - queue.count - pending[n] >= BURST_BEATS)),
+                Assert(dut.ended[n] == (present == 0)),
+                Assert(under_way <= FIFO_BEATS),
+                Assert(under_way + lefts[n] == present + Mux(waiting, beats, 0)),
+                to_ask[n].eq(lefts[n] != 0),
+                able[n].eq(to_ask[n] & (FIFO_BEATS - under_way >= BURST_BEATS)),
+                Cover(comes & (queue.count == FIFO_BEATS - 1)),
+                Cover(lane.valid & lane.ready & (present == 1) & (queue.count == 2)),  # the next layer's beat is here
             ]
 
             # For induction: the block's registers are those of the reference.
-            offers = Mux(inside.index == n, held, 0)
-            row = streams.peeks[n]
+            low, high, place = (memories.made[k].peeks[row] for k, row in ((0, n), (0, n + LANES), (1, n)))
+            coming, going = (Mux(inside.half, a, b) for a, b in ((high.data, low.data), (low.data, high.data)))
+            here = Mux(inside.begun[n], place.data.as_value(), going)
             queue.agrees(m, fifos.made[n].stored)
-            able = inside.wants[n] & (getattr(inside, f"credit{n}") >= BURST_BEATS)
+            m.d.comb += [low.addr.eq(n), high.addr.eq(n + LANES), place.addr.eq(n)]
             m.d.comb += [
-                row.addr.eq(n),
                 Assert(fifos.made[n].level == queue.count),
-                Assert(getattr(inside, f"credit{n}") + queue.count + pending[n] + offers == FIFO_BEATS),
-                Assert(inside.wants[n] == (left[n] != offers)),
-                Assert(~inside.wants[n] | (row.data.address == expected[n] + (offers << 3))),
-                Assert(~inside.wants[n] | (row.data.beats == left[n] - offers)),
-                Assert((expected[n][:3] == 0) & (left[n] <= (1 << 29) - expected[n][3:])),
-                Assert((state != CHOOSE) | ~inside.pool[n] | able),
-                Assert(((state != SIZE) & (state != UPDATE)) | (inside.index != n) | able),
+                Assert(getattr(inside, f"credit{n}") + under_way == FIFO_BEATS),
+                Assert(getattr(inside, f"left{n}") == present),
+                Assert(inside.wants[n] == to_ask[n]),
+                Assert(~to_ask[n] | (here == Cat(wheres[n], lefts[n]))),
+                Assert(~given[n] | waiting | (coming == Cat(address, beats))),
+                Assert(~(given[n] | waiting) | (getattr(inside, f"following{n}") == beats)),
+                Assert(~given[n] | (inside.coming[n] == (beats != 0))),
+                Assert((address[:3] == 0) & (beats < 1 << 24) & (beats <= (1 << 29) - address[3:])),
+                Assert((wheres[n][:3] == 0) & (lefts[n] <= (1 << 29) - wheres[n][3:])),
+                Assert((state != CHOOSE) | ~inside.pool[n] | able[n]),
+                Assert(((state != SIZE) & (state != UPDATE)) | (inside.index != n) | able[n]),
             ]
-            m.d.comb += [Cover(comes & (queue.count == FIFO_BEATS - 1)), Cover(asks & (left[n] == request.p.beats))]
 
         m.d.comb += [
-            Assert(dut.busy == going.any()),
-            Assert(inside.under_way == pending[0] + pending[1] + held),
+            Assert(dut.requested == ~to_ask.any()),
+            Assert(state <= REQUEST),
             Assert((state != CHOOSE) | inside.pool.any()),
+            Assert(inside.half == turn),
+            Assert(~(waiting & given.any())),
         ]
-        with m.If((state == UPDATE) | (state == REQUEST)):
-            page = PAGE_BEATS - address[3:12]
+        with m.If(state == UPDATE):
+            after_pool = [id(signal) for signal in inside.in_order].index(id(inside.pool)) + 1
+            place, remaining, last = inside.in_order[after_pool : after_pool + 3]  # which have no names of their own
+            page = PAGE_BEATS - place[3:12]
             limit = Mux(page < BURST_BEATS, page, BURST_BEATS)
             m.d.comb += [
-                Assert(address == expected[inside.index]),
-                Assert(remaining == left[inside.index]),
+                Assert((place == wheres[inside.index]) & (remaining == lefts[inside.index])),
                 Assert(inside.beats == Mux(remaining < limit, remaining, limit)),
                 Assert(last == (remaining == inside.beats)),
             ]
 
-        # A lane with beats to ask for, and room, gets its request; only a new stream's arrival holds that up.
-        quiet = [ready.any() & ~request.valid & ~stream.valid]
+        # A lane with beats to ask for, and room, gets its request.
+        quiet = [able.any() & ~request.valid]
         for _ in range(4):
             quiet.append(delayed(m, quiet[-1]))
-        m.d.comb += Assert(~(quiet[0] & quiet[1] & quiet[2] & quiet[3] & quiet[4]))
-        m.d.comb += Cover(going.all() & asked & delayed(m, dut.lane[0].valid & dut.lane[1].valid))
+        m.d.comb += Assert(~Cat(quiet).all())
+        m.d.comb += Cover(to_ask.all() & new & dut.lane[0].valid & dut.lane[1].valid)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..code import Code
-from ..device.layer import read_codes
+from ..device.layer import read_codes, split_tables
 from ..device.report import Fault
 from ..errors import FormatError, StreamError
 from ..image import Image, LayerInfo
-from ..isa import BEAT_BYTES, CODE_BEATS, LANE_ROWS, LANE_STREAM
+from ..isa import BEAT_BYTES, LANE_ROWS, LANE_STREAM
 from ..stream_decode import MAX_WEIGHTS, decode_counted
 
 
@@ -33,22 +33,25 @@ class DecodedLayer:
 
 
 def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
-    """Decode a layer's streams, which its strips share. StreamError where they are not what the tables promise."""
+    """Decode a layer's streams; lanes that work on other strips of the same rows share them.
+
+    StreamError where they are not what the tables promise.
+    """
     lanes = image.config.lanes
     fields = image.program[info.descriptor]
     beats = np.frombuffer(image.blob, "<u8", fields["beats"], fields["address"])
-    ends = np.cumsum([lanes, lanes, fields["code_tables"] * CODE_BEATS, fields["taps"], fields["symbol_beats"]])
-    streams, rows, code_tables, _, symbols, _ = np.split(beats, ends)
+    streams, rows, _, code_tables, _, _, symbols, _ = split_tables(beats, lanes, fields)
+    groups = lanes // info.spatial_strips
     try:
         codes = read_codes(code_tables, symbols)
     except Fault:
         raise StreamError(f"layer {info.name}: its tables are those of no code") from None
-    lane_rows = [LANE_ROWS.unpack(int(row)) for row in rows]
+    lane_rows = [LANE_ROWS.unpack(int(row)) for row in rows[:groups]]
     counts = [lane["rows"] for lane in lane_rows]
     if sum(counts) != info.rows or info.rows * info.positions > MAX_WEIGHTS:
         raise StreamError(f"layer {info.name}: {sum(counts)} rows of {info.positions} weights in its lanes")
     parts = []
-    for stream, lane in zip(streams, lane_rows, strict=True):
+    for stream, lane in zip(streams[:groups], lane_rows, strict=True):
         place = LANE_STREAM.unpack(int(stream))
         data = image.blob[place["address"] : place["address"] + place["beats"] * BEAT_BYTES]
         parts.append(decode_counted(codes, data, lane["rows"], info.positions, lane["table"]))
@@ -64,7 +67,8 @@ def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
 def check_figures(image: Image, info: LayerInfo, decoded: DecodedLayer) -> None:
     """FormatError where the header tells other figures of a layer than its descriptors and decoded streams."""
     strips = image.program[info.descriptor : info.descriptor + info.strips]
-    beats, lanes = info.stream_bytes // BEAT_BYTES, image.config.lanes
+    copies, lanes, ports = info.spatial_strips, image.config.lanes, image.config.read_ports
+    beats = copies * info.stream_bytes // BEAT_BYTES
     nonzeros, size = int(np.count_nonzero(decoded.weights)), decoded.weights.size
     pixels = math.prod(info.output_shape[1:])
     actual = {
@@ -77,7 +81,9 @@ def check_figures(image: Image, info: LayerInfo, decoded: DecodedLayer) -> None:
         "taps": decoded.taps,
         "macs": decoded.taps * pixels,
         "words": sum(strip["words"] for strip in strips),
-        "bound_cycles": sum(max(s["beats"] + beats, -(-decoded.taps * s["words"] // lanes)) for s in strips),
+        "bound_cycles": sum(
+            max(-(-(s["beats"] + beats) // ports), -(-copies * decoded.taps * s["words"] // lanes)) for s in strips
+        ),
     }
     for key, value in actual.items():
         if getattr(info, key) != value:

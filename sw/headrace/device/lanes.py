@@ -16,6 +16,26 @@ UNDEFINED_SUM = -7777
 
 
 @dataclass(frozen=True, eq=False)
+class Reach:
+    """Where every tap reads, and which pixels count; all arrays of T taps, int64."""
+
+    addresses: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    end: NDArray[np.int64]
+    mask: NDArray[np.int64]
+    """Row of `rows`."""
+    rows: NDArray[np.bool_]
+    """(masks + 1, phases * P): row 0 lets every pixel count."""
+
+    def counts(self, first: int, pixels: int) -> NDArray[np.bool_]:
+        """(T, pixels): whether a tap's activation counts for flat pixels `first` and on."""
+        flat = first + np.arange(pixels)
+        at = flat + self.shift[:, None]
+        inside = (at >= 0) & (at < self.end[:, None])
+        return inside & self.rows[self.mask][:, flat % self.rows.shape[1]]
+
+
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A decoded layer: R rows, all lanes' in order, of K positions, those that no row uses left out."""
 
@@ -23,10 +43,17 @@ class Layer:
     """Each lane's operations; `position` counts the K positions, `row` the lane's own rows."""
     rows: tuple[int, ...]
     """Rows of each lane, R together."""
+    first_word: NDArray[np.int64]
+    """(L,) of the output plane, where each lane begins."""
+    keep: NDArray[np.int64]
+    """(L, 2): first word of an output plane that the lane keeps, and the one after the last."""
     weights: NDArray[np.float32] | NDArray[np.float64]
     """(R, K) weights or differences, integers of a type in which their sums of products are exact."""
     addresses: NDArray[np.int64]
-    """(K,) first activation of each position, below x_bytes."""
+    """(K,) activation of each position for a lane's first pixel, below x_bytes."""
+    taps: NDArray[np.int64]
+    """(K,) tap of each position."""
+    reach: Reach
     channels: NDArray[np.int64]
     """(R,) output channel of each row; bias, multiplier and shift, all (R,) int64, are that channel's."""
     bias: NDArray[np.int64]
@@ -49,22 +76,27 @@ def matrix(lanes: tuple[Operations, ...], rows: tuple[int, ...], positions: int)
 
 
 def accumulate(
-    config: Config, layer: Layer, windows: NDArray[np.int8], slot_shift: int, maximum: bool
-) -> NDArray[np.int64]:
-    """The accumulators that every row sends on, (R, n), in the two's complement of `acc_bits`.
+    config: Config, layer: Layer, lanes: list[int], windows: NDArray[np.int8], slot_shift: int, maximum: bool
+) -> list[NDArray[np.int64]]:
+    """The accumulators that the rows of each of `lanes` send on, (rows, n), in the two's complement of `acc_bits`.
 
-    windows: (K, n) activations, n = words * P. A first tap overwrites; in max mode the others are compared with it, or
-    with the sums of the slot where the row is differential.
+    windows: (K, n) activations, n = words * P, as all of these lanes read them. A first tap overwrites; in max mode the
+    others are compared with it, or with the sums of the slot where the row is differential.
     """
-    own = np.zeros(0) if maximum else exact_product(layer.weights, windows.astype(layer.weights.dtype))
-    results, start = [], 0
-    for lane, count in zip(layer.lanes, layer.rows, strict=True):
-        values = _maxima(lane, count, windows) if maximum else own[start : start + count].astype(np.int64)
-        if lane.differential.any():
-            _resolve(config, lane, values, slot_shift, maximum)
-        results.append(values)
-        start += count
-    return wrap(np.concatenate(results), config.acc_bits)
+    starts = np.cumsum([0, *layer.rows])
+    activations = windows.astype(layer.weights.dtype)
+    results = []
+    for lane in lanes:
+        operations, count = layer.lanes[lane], layer.rows[lane]
+        if maximum:
+            values = _maxima(operations, count, windows)
+        else:
+            weights = layer.weights[starts[lane] : starts[lane] + count]
+            values = exact_product(weights, activations).astype(np.int64)
+        if operations.differential.any():
+            _resolve(config, operations, values, slot_shift, maximum)
+        results.append(wrap(values, config.acc_bits))
+    return results
 
 
 def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..code import Code, codes_from_tables
 from ..config import Config
 from ..errors import StreamError
-from ..isa import BEAT_BYTES, CHANNEL, CODE, CODE_BEATS, LANE_ROWS, LANE_STREAM, NOBODY, TAP, ErrorCode
+from ..isa import BEAT_BYTES, CHANNEL, CODE, CODE_BEATS, LANE_KEEP, LANE_ROWS, LANE_STREAM, MASK, NOBODY, TAP, ErrorCode
 from ..stream import LaneError, Operations, lane_operations
-from .lanes import Layer, matrix
+from .lanes import Layer, Reach, matrix
 from .report import Fault
 
 CACHED_LAYERS = 256
@@ -72,32 +72,69 @@ class LayerReader:
         return layer
 
     def _build(self, fields: Mapping[str, int], beats: Beats, streams: list[Bytes]) -> Layer:
-        lanes, taps = self._config.lanes, fields["taps"]
-        ends = np.cumsum([lanes, lanes, fields["code_tables"] * CODE_BEATS, taps, fields["symbol_beats"]])
-        _, row_table, code_table, tap_table, symbol_table, channel_table = np.split(beats, ends)
+        config, taps = self._config, fields["taps"]
+        _, row_table, keep_table, code_table, tap_table, mask_table, symbol_table, channel_table = split_tables(
+            beats, config.lanes, fields
+        )
         codes = read_codes(code_table, symbol_table)
         entries = [LANE_ROWS.unpack(int(beat)) for beat in row_table]
         rows = tuple(entry["rows"] for entry in entries)
-        decoded = [
-            decode(lane, codes, stream, rows[lane], taps * fields["in_channels"], entries[lane]["table"])
-            for lane, stream in enumerate(streams)
-        ]
+        decoded = self._decode_lanes(codes, streams, entries, taps * fields["in_channels"])
         used, place = np.unique(np.concatenate([lane.position for lane in decoded]), return_inverse=True)
         cuts = np.cumsum([lane.position.size for lane in decoded])[:-1]
         operations = tuple(
             replace(lane, position=part) for lane, part in zip(decoded, np.split(place, cuts), strict=True)
         )
         tap, column = np.divmod(used, fields["in_channels"])
-        starts = np.array([TAP.unpack(int(beat))["x_address"] for beat in tap_table], np.int64)
+        reach = read_reach(tap_table, mask_table, fields["phases"], config.pixels)
         channels = np.concatenate([entry["first_channel"] + np.arange(entry["rows"]) for entry in entries])
+        keep = [LANE_KEEP.unpack(int(beat)) for beat in keep_table]
         return Layer(
             operations,
             rows,
+            np.array([entry["first_word"] for entry in entries]),
+            np.array([(one["keep_from"], one["keep_to"]) for one in keep]),
             matrix(operations, rows, used.size),
-            (starts[tap] + column * fields["in_plane"]) % self._config.x_bytes,
+            (reach.addresses[tap] + column * fields["in_plane"]) % config.x_bytes,
+            tap,
+            reach,
             channels,
             *requantisation(channel_table, channels),
         )
+
+    def _decode_lanes(
+        self, codes: Sequence[Code], streams: list[Bytes], entries: list[dict[str, int]], positions: int
+    ) -> list[Operations]:
+        """What every lane does. Lanes that work on the same rows of other strips have equal streams: decoded once."""
+        done: dict[tuple[bytes, int, int], Operations] = {}
+        for lane, (stream, entry) in enumerate(zip(streams, entries, strict=True)):
+            key = stream.tobytes(), entry["rows"], entry["table"]
+            if key not in done:
+                done[key] = decode(lane, codes, stream, entry["rows"], positions, entry["table"])
+        return [
+            done[stream.tobytes(), entry["rows"], entry["table"]]
+            for stream, entry in zip(streams, entries, strict=True)
+        ]
+
+
+def split_tables(beats: Beats, lanes: int, fields: Mapping[str, int]) -> list[Beats]:
+    """Lanes' streams, rows and keep ranges, codes, taps, masks, symbols, channels."""
+    sizes = [lanes] * 3 + [fields["code_tables"] * CODE_BEATS]
+    sizes += [fields[key] for key in ("taps", "mask_beats", "symbol_beats")]
+    return np.split(beats, np.cumsum(sizes))
+
+
+def read_reach(tap_table: Beats, mask_table: Beats, phases: int, pixels: int) -> Reach:
+    """Which pixels every tap reads; Fault BAD_DESCRIPTOR for a mask beyond the table."""
+    taps = [TAP.unpack(int(beat)) for beat in tap_table]
+    if max(tap["mask"] for tap in taps) * phases > mask_table.size:
+        raise Fault(ErrorCode.BAD_DESCRIPTOR)
+    words = np.array([MASK.unpack(int(beat))["pixels"] for beat in mask_table], np.int64)
+    bits = (words[:, None] >> np.arange(pixels) & 1).astype(bool)
+    rows = bits[: mask_table.size // phases * phases].reshape(-1, phases * pixels)
+    fields = ([tap[key] for tap in taps] for key in ("x_address", "shift", "end", "mask"))
+    addresses, shift, end, mask = (np.array(values, np.int64) for values in fields)
+    return Reach(addresses, shift, end, mask, np.concatenate([np.ones((1, phases * pixels), bool), rows]))
 
 
 def read_codes(code_tables: Beats, symbol_table: Beats) -> tuple[Code, ...]:

@@ -18,17 +18,20 @@ from .lanes import Layer, accumulate
 from .layer import LayerReader
 from .memory import UNDEFINED, Memory
 from .report import Fault, Report
+from .writeback import write_back
 
 ADDRESS_MASK = (1 << 32) - 1
+TABLE_SIZES = ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels")
 
 
 class Machine:
-    """The activation memory (`x`, uint8 (x_bytes,), undefined at first, kept between runs) and what works on it."""
+    """The activation memories (`x`, uint8 (lanes, x_bytes), undefined at first, kept between runs) and what works on
+    them."""
 
     def __init__(self, config: Config, memory: Memory) -> None:
         self.config = config
         self.memory = memory
-        self.x: NDArray[np.uint8] = np.full(config.x_bytes, UNDEFINED, np.uint8)
+        self.x: NDArray[np.uint8] = np.full((config.lanes, config.x_bytes), UNDEFINED, np.uint8)
         self._reader = LayerReader(config, self.fetch)
 
     def run(self, program: int, data: int) -> Report:
@@ -59,44 +62,48 @@ class Machine:
     def _execute(self, fields: Mapping[str, int], program: int, data: int) -> None:
         x_address, nbytes = fields["x_address"], fields["beats"] * BEAT_BYTES
         if fields["opcode"] == Opcode.LOAD:
-            self.x[x_address : x_address + nbytes] = self.fetch(data + fields["address"], nbytes)
+            lanes = slice(fields["lane_from"], fields["lane_to"])
+            self.x[lanes, x_address : x_address + nbytes] = self.fetch(data + fields["address"], nbytes)
         elif fields["opcode"] == Opcode.STORE:
             address = (data + fields["address"]) & ADDRESS_MASK
             if not self.memory.holds(address, nbytes):
                 raise Fault(ErrorCode.AXI_WRITE)
-            self.memory.view(address, nbytes)[...] = self.x[x_address : x_address + nbytes]
+            self.memory.view(address, nbytes)[...] = self.x[0, x_address : x_address + nbytes]
         else:
             self._layer(fields, self._reader.read(fields, program))
 
     def _layer(self, fields: Mapping[str, int], layer: Layer) -> None:
-        windows = self._windows(layer.addresses, fields["words"] * self.config.pixels)
-        acc = accumulate(self.config, layer, windows, fields["slot_shift"], bool(fields["maximum"]))
-        result = requant(
-            acc[None], layer.bias, layer.multiplier, layer.shift, fields["clamp_low"], fields["clamp_high"]
-        )[0]
-        self._write_back(fields, layer.channels, result)
+        maximum, length = bool(fields["maximum"]), fields["words"] * self.config.pixels
+        sums: list[NDArray[np.int64]] = [np.zeros((0, length), np.int64)] * self.config.lanes
+        for lanes in self._equal_lanes(layer):
+            windows = self._windows(layer, lanes[0], length, maximum)
+            results = accumulate(self.config, layer, lanes, windows, fields["slot_shift"], maximum)
+            for lane, result in zip(lanes, results, strict=True):
+                sums[lane] = result
+        constants = layer.bias, layer.multiplier, layer.shift, fields["clamp_low"], fields["clamp_high"]
+        outputs = requant(np.concatenate(sums)[None], *constants)[0]
+        words = np.repeat(layer.first_word, layer.rows)
+        for first_word in np.unique(words):
+            rows = np.flatnonzero(words == first_word)
+            write_back(self.x, fields, layer.keep, int(first_word), layer.channels[rows], outputs[rows])
 
-    def _windows(self, addresses: NDArray[np.int64], length: int) -> NDArray[np.int8]:
-        """(K, length) int8: `length` activations from each address on, modulo the memory's size."""
-        wrapped = np.resize(self.x, self.x.size + length).view(np.int8)
-        return np.lib.stride_tricks.sliding_window_view(wrapped, length)[addresses]
+    def _equal_lanes(self, layer: Layer) -> list[list[int]]:
+        """Lanes with rows that begin at the same word and hold the same activations, so read the same windows."""
+        equal: dict[tuple[int, bytes], list[int]] = {}
+        for lane in range(self.config.lanes):
+            if layer.rows[lane]:
+                equal.setdefault((int(layer.first_word[lane]), self.x[lane].tobytes()), []).append(lane)
+        return list(equal.values())
 
-    def _write_back(self, fields: Mapping[str, int], channels: NDArray[np.int64], result: NDArray[np.int8]) -> None:
-        """result: int8 (R, pixels), row i of output channel channels[i]."""
-        h, w = np.divmod(np.arange(result.shape[1]), fields["pitch"])
-        plane = pixel_offsets(fields, h, w)
-        written = (h < fields["out_height"]) & (w < fields["out_columns"])
-        values = np.where(w < fields["out_width"], result, 0).astype(np.int8)[:, written]
-        start = fields["x_address"] + channels[:, None] * fields["out_plane"]
-        self.x[(start + plane[written]) % self.x.size] = values.view(np.uint8)
-
-
-def pixel_offsets(fields: Mapping[str, int], h: NDArray[np.int64], w: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes from the start of an output channel to its pixels (h, w)."""
-    if not fields["split"]:
-        return h * fields["out_pitch"] + w
-    phase = (h % 2) * fields["row_phase"] + (w % 2) * fields["column_phase"]
-    return phase + (h // 2) * fields["out_pitch"] + w // 2
+    def _windows(self, layer: Layer, lane: int, length: int, maximum: bool) -> NDArray[np.int8]:
+        """(K, length) int8: the lane's activations from each position's address on, modulo the memory's size, and what
+        stands for those that do not count."""
+        wrapped = np.resize(self.x[lane], self.config.x_bytes + length).view(np.int8)
+        windows = np.lib.stride_tricks.sliding_window_view(wrapped, length)[layer.addresses]
+        counts = layer.reach.counts(int(layer.first_word[lane]) * self.config.pixels, length)
+        if not counts.all():
+            windows[~counts[layer.taps]] = -128 if maximum else 0
+        return windows
 
 
 def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
@@ -107,6 +114,10 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
     if opcode in (Opcode.LOAD, Opcode.STORE):
         end = fields["x_address"] + fields["beats"] * BEAT_BYTES
         good = fields["beats"] > 0 and fields["x_address"] % BEAT_BYTES == 0 and end <= config.x_bytes
+        if opcode == Opcode.LOAD:
+            good = good and fields["lane_from"] < fields["lane_to"] <= config.lanes
+        else:
+            good = good and fields["lane_from"] == 0
     elif opcode == Opcode.LAYER:
         good = (
             0 < fields["taps"] <= config.taps
@@ -115,13 +126,12 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
             and 0 < 2 * fields["symbol_beats"] <= config.symbols
             and 0 < fields["code_tables"] <= config.code_tables
             and 0 < fields["words"] <= config.acc_words
+            and fields["mask_beats"] <= config.masks
+            and fields["phases"] > 0
             and fields["pitch"] > 0
             and fields["slot_shift"] <= SLOT_SHIFT_MAX
             and fields["clamp_low"] <= fields["clamp_high"]
-            and fields["beats"]
-            == table_beats(
-                config.lanes, fields["code_tables"], fields["taps"], fields["symbol_beats"], fields["out_channels"]
-            )
+            and fields["beats"] == table_beats(config.lanes, *(fields[key] for key in TABLE_SIZES))
         )
     else:
         good = opcode == Opcode.END

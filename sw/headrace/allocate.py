@@ -1,0 +1,58 @@
+"""Addresses for tensors that live at different times: the same bytes for those that never meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .config import Config
+from .graph import Graph
+from .isa import BEAT_BYTES
+from .layers import ceil_div
+
+
+class Full(Exception):  # noqa: N818 - more strips may help; else it becomes a CompileError
+    """The activation memory is too small for `roots`, which are needed at once."""
+
+    def __init__(self, message: str, roots: list[int]) -> None:
+        super().__init__(message)
+        self.roots = roots
+
+
+def allocate(graph: Graph, sizes: Mapping[int, int], config: Config) -> dict[int, int]:
+    """First byte of every root tensor: the large ones first, each as low as those that live with it allow."""
+    lifetimes = graph.lifetimes()
+    align = max(BEAT_BYTES, config.pixels)
+    room = {root: ceil_div(size, align) * align for root, size in sizes.items()}
+    crowded: list[int] = []
+    for order in (lambda root: (-room[root], root), lambda root: (lifetimes[root][0], root)):
+        bases: dict[int, int] = {}
+        for root in sorted(room, key=order):
+            first, last = lifetimes[root]
+            beside = [r for r in bases if lifetimes[r][0] <= last and first <= lifetimes[r][1]]
+            base = 0
+            for other in sorted(beside, key=lambda r: bases[r]):
+                if bases[other] - base >= room[root]:
+                    break
+                base = max(base, bases[other] + room[other])
+            if base + room[root] > config.x_bytes:
+                crowded = crowded or [root, *beside]
+                break
+            bases[root] = base
+        else:
+            return bases
+    raise Full(*_crowd(graph, room, config, crowded))
+
+
+def _crowd(graph: Graph, room: Mapping[int, int], config: Config, crowded: list[int]) -> tuple[str, list[int]]:
+    """What to say of tensors that do not fit, and which they are: the operation with most bytes alive."""
+    lifetimes = graph.lifetimes()
+    alive = [[r for r in sorted(room) if lifetimes[r][0] <= n <= lifetimes[r][1]] for n in range(len(graph.ops))]
+    worst = max(range(len(alive)), key=lambda n: (sum(room[r] for r in alive[n]), -n))
+    need, name = sum(room[r] for r in alive[worst]), graph.ops[worst].layer.name
+    parts = " + ".join(str(room[r]) for r in alive[worst])
+    text = (
+        f"{name}: tensors need {parts} = {need} bytes of activation memory, config {config.name} has {config.x_bytes}"
+    )
+    if need <= config.x_bytes:
+        return f"{text}; no order of addresses fits", crowded
+    return text, alive[worst]
