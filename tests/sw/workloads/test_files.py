@@ -134,6 +134,7 @@ def test_tflite(tmp_path: Path) -> None:
 
 
 def test_tflite_errors(tmp_path: Path) -> None:
+    pytest.importorskip("tflite")
     path = tmp_path / "net.tflite"
     with pytest.raises(DataError, match="No such file"):
         tflite.read_parameters(path)
