@@ -28,9 +28,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def random_config(rng: np.random.Generator) -> Config:
-    """Little of everything, so that strips and escapes are common; two rows of 13 pixels always fit."""
+    """Little of everything, so that strips and escapes are common; two rows of 13 pixels always fit, and all masks."""
     pixels, acc_words, symbols = (int(2 ** rng.integers(low, high)) for low, high in ((0, 6), (5, 8), (4, 8)))
-    return Config("random", int(rng.integers(1, 7)), pixels, 1 << 14, acc_words, 28, symbols)
+    return Config("random", int(rng.integers(1, 7)), pixels, 1 << 14, acc_words, 28, symbols, masks=256)
 
 
 def run_on_model(image: Image, x: np.ndarray) -> np.ndarray:
