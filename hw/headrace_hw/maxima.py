@@ -54,8 +54,11 @@ class Maxima(wiring.Component):
                 greatest.eq(Mux(~first_pass & (new[:8].as_signed() < old), old, new[:8])),
                 write.data.word_select(n, 8).eq(greatest),
             ]
-            with m.If(self.i.ready & self.maximum):
-                m.d.sync += self.o.payload.sums[n].eq(greatest.as_signed())
+            with m.If(self.i.ready):
+                m.d.sync += self.o.payload.sums[n][:8].eq(Mux(self.maximum, greatest, new[:8]))
+                # The upper bits are the sign of the new one; of the greatest, if that is negative, as then both are.
+                with m.If(self.maximum & ~greatest[7]):
+                    m.d.sync += self.o.payload.sums[n][8:].eq(0)
         with m.If(take):
             m.d.sync += word.eq(Mux(self.i.payload.last, 0, word + 1))
             with m.If(self.i.payload.last):
