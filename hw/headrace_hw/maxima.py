@@ -60,8 +60,8 @@ class Maxima(wiring.Component):
                 write.data.word_select(n, 8).eq(Mux(keep, old, new[:8])),
                 self.o.payload.sums[n].eq(Cat(low, high).as_signed()),
             ]
-            # The upper bits are the sign of the new one; of the greatest, if that is negative, as then both are. Without
-            # a reset of its own, `high` is cleared by the reset input of its registers.
+            # The upper bits are the sign of the new one; of the greatest, if that is negative, as then both are.
+            # They have no other reset, so that this one is the reset input of the registers.
             with m.If(self.i.ready):
                 m.d.sync += [low.eq(write.data.word_select(n, 8)), high.eq(new[8:])]
                 with m.If(clear):
