@@ -232,13 +232,19 @@ class LayerProgram:
         return int(memory[(self.taps[tap] + column * d["in_plane"] + pixel) % memory.size])
 
     def _write(self, after: NDArray[np.int8], channel: int, flat: int, y: int) -> None:
-        """Lanes keep a piece of a word, what lies in one row and phase plane, by the word that it starts in."""
+        """Lanes keep a piece, what lies in one row of one word, or of two and in one phase plane, by the word that it
+        starts in."""
         d, p = self.descriptor, self.config.pixels
         (h, w), start = divmod(flat, d["pitch"]), flat
         if h >= d["out_height"] or w >= d["out_columns"]:
             return
         near, pitch = (2 if d.get("split") else 1), d.get("out_pitch", 0)
-        while (start - near) // p == flat // p and (start - near) // d["pitch"] == h and start >= near:
+
+        def taken(number: int) -> int:
+            """Words of the row up to this pixel, or pairs of them."""
+            return (number // p - h * d["pitch"] // p) // near
+
+        while start - near >= h * d["pitch"] and taken(start - near) == taken(flat):
             start -= near
         pixels = [number % d["pitch"] for number in (flat, start)]
         if d.get("split"):

@@ -14,6 +14,7 @@ from .graph import Graph, Op
 from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
 from .masks import mask_table, reachable
+from .pieces import piece_start
 from .placement import MAX_BYTES, Placement
 
 
@@ -227,11 +228,12 @@ def check_rows(op: Op, x: Placement, y: Placement, shape: tuple[int, int, int], 
     pitch = pixels if op.whole else x.pitch
     if y.strips > 1 and not (pitch == y.pitch == shape[2] and not y.split):
         h, w = np.arange(shape[1])[:, None], np.arange(shape[2])
-        word = (h * pitch + w) // pixels
-        kept = ((h // 2 * y.pitch + w // 2) if y.split else (h * y.pitch + w)) // pixels
-        near = 2 if y.split else 1
-        together = word[:, near:] == word[:, :-near]
-        if (together & (kept[:, near:] != kept[:, :-near])).any():
+        first = piece_start(h, w, pitch, pixels, y.split)
+        row, across = (h // 2, 2) if y.split else (h, 1)
+        starts = np.arange(y.strips) * y.strip_step - y.strip_halo
+        limits = np.sort(np.concatenate([starts, starts + y.strip_bytes]))
+        begin, end = (np.searchsorted(limits, row * y.pitch + column // across, "right") for column in (first, w))
+        if (begin != end).any():
             raise Misfit(f"{op.layer.name}: rows of {pitch} pixels do not fit words of {pixels} in rows of {y.pitch}")
     if (x.strips > 1 or y.strips > 1) and (unit := pitch // gcd(pitch, pixels)) > config.acc_words:
         raise Misfit(
