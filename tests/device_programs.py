@@ -232,8 +232,8 @@ class LayerProgram:
         return int(memory[(self.taps[tap] + column * d["in_plane"] + pixel) % memory.size])
 
     def _write(self, after: NDArray[np.int8], channel: int, flat: int, y: int) -> None:
-        """Lanes keep a piece, what lies in one row of one word, or of two and in one phase plane, by the word that it
-        starts in."""
+        """Lanes keep a piece, what lies in one row of one word, or of two and in one phase plane, by the half
+        word that it starts in, by the whole words below that."""
         d, p = self.descriptor, self.config.pixels
         (h, w), start = divmod(flat, d["pitch"]), flat
         if h >= d["out_height"] or w >= d["out_columns"]:
@@ -255,10 +255,11 @@ class LayerProgram:
             number, first = (h * pitch + pixel for pixel in pixels)
         if d.get("flat"):
             number, first = flat, flat // p * p
+        half = p // 2 if p >= 4 else p
         at = d.get("x_address", 0) + channel * d["out_plane"] + phase + number
         for lane, (keep_from, keep_to) in enumerate(self.keep):
-            if keep_from <= first // p < keep_to:
-                after[lane, (at - p * keep_from) % after.shape[1]] = y
+            if keep_from <= first // half < keep_to:
+                after[lane, (at - keep_from * half // p * p) % after.shape[1]] = y
 
 
 def make(seed: int = 0, config: Config = SMALL) -> tuple[Network, Artifact]:

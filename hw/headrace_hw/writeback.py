@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from headrace import isa
 from headrace.config import Config
+from headrace.pieces import keep_bytes
 
 from .layouts import layout
 from .shapes import INDEX_BITS, Table, TableWrite, address_bits, masked_write_layout, pixel_bits, pixels_layout
@@ -62,6 +63,7 @@ class WriteBack(wiring.Component):
         m = Module()
         config, geometry = self._config, self.geometry
         pixels, wide, low = config.pixels, address_bits(config), pixel_bits(config)
+        half = (keep_bytes(pixels) - 1).bit_length()
         word_shape = data.ArrayLayout(signed(8), pixels)
         start_layout = data.StructLayout({"row": INDEX_BITS, "word": INDEX_BITS - low})
 
@@ -176,12 +178,12 @@ class WriteBack(wiring.Component):
             odd_start = f_column[0] & ~f_odd  # the fragment's first even column is its second pixel
             m.d.comb += [
                 write.address.eq(f_base + f_offset + Mux(f_odd, geometry.column_phase, 0) + halved),
-                write.word.eq((f_offset + (f_column >> 1) + odd_start) >> low),
+                write.piece.eq((f_offset + (f_column >> 1) + odd_start) >> half),
             ]
         with m.Else():
             m.d.comb += [
                 write.address.eq(f_base + f_offset + first_column),
-                write.word.eq((f_offset + f_column) >> low),
+                write.piece.eq((f_offset + f_column) >> half),
             ]
 
         def element(pixel: Signal) -> Signal:

@@ -122,11 +122,12 @@ LANE_ROWS = Record(
 LANE_KEEP = Record(
     "lane keep",
     (
-        Field("keep_from", 16, "even: first word of an output plane that the lane keeps, at its start", signed=True),
-        Field("keep_to", 16, "word after the last one that it keeps", signed=True),
+        Field("keep_from", 16, "first half word of an output plane that the lane keeps", signed=True),
+        Field("keep_to", 16, "half word after the last one that it keeps", signed=True),
         Field("reserved", 32),
     ),
 )
+"""Of words of less than 4 pixels: words in place of half words."""
 LANE_TABLES = 3
 """Beats a lane: LANE_STREAM, LANE_ROWS, LANE_KEEP."""
 CODE = Record(

@@ -153,14 +153,16 @@ def cut_tables(part: Part, cut: Cut, streams: int) -> bytes:
 
 def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
     """A LAYER descriptor's fields but for its number, address and signature."""
-    y, lowered = part.y, part.lowered
+    y, lowered, config = part.y, part.lowered, part.config
+    # Lanes write whole words lower than addressed: where a halo is not of whole words, the rest comes off the address.
+    address = y.row_address(cut.first_row) + cut.first_column // (2 if y.split else 1) - -y.strip_halo % config.pixels
     return {
         "opcode": Opcode.LAYER,
         "maximum": lowered.maximum,
         "split": y.split,
-        "flat": not y.split and lowered.pitch == y.pitch == cut.columns,
+        "flat": y.takes_words(lowered.pitch, cut.columns, config.pixels),
         "beats": part.table_bytes // BEAT_BYTES,
-        "x_address": y.row_address(cut.first_row) + cut.first_column // (2 if y.split else 1),
+        "x_address": address % config.x_bytes,
         "in_channels": lowered.in_channels,
         "taps": len(lowered.taps),
         "in_plane": lowered.in_plane,

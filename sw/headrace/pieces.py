@@ -6,6 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def keep_bytes(pixels: int) -> int:
+    """Bytes of what LANE_KEEP counts: half a word of `pixels` or, of less than 4, a word."""
+    return pixels // 2 if pixels >= 4 else pixels
+
+
 def piece_start(
     h: NDArray[np.int64], w: NDArray[np.int64], pitch: int, pixels: int, split: int | bool
 ) -> NDArray[np.int64]:

@@ -73,6 +73,11 @@ def expected(geometry: Geometry, pixels: np.ndarray, size: int) -> np.ndarray:
     return memory
 
 
+def first_of(mask: int) -> int:
+    """Lowest bit that is set."""
+    return (mask & -mask).bit_length() - 1
+
+
 def check(
     width: int,
     geometry: Geometry,
@@ -99,7 +104,11 @@ def check(
                     address = (payload.address + n) % made.x_bytes
                     assert memory[address] == UNTOUCHED, f"byte {address} is written twice"
                     if len(strips) > 1:
-                        assert payload.word == (address - geometry.x_address) % geometry.phase_bytes // width
+                        half = width // 2 if width >= 4 else width
+                        bytes_below = (address - geometry.x_address) % geometry.phase_bytes - (
+                            n - first_of(payload.mask)
+                        )
+                        assert payload.piece == bytes_below // half
                     memory[address] = payload.data[n]
 
     async def feed(ctx: Any) -> None:

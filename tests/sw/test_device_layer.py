@@ -106,7 +106,7 @@ class TestMeaning:
             reach,
             tuple(int(n) for n in rng.integers(0, 1 << config.pixels, masks * phases)),
             tuple(int(n) for n in rng.choice([0, 0, 2, 5], config.lanes)),
-            tuple((int(rng.integers(-3, 3)) * 2, int(rng.integers(1, 9))) for _ in range(config.lanes)),
+            tuple((int(rng.integers(-7, 7)), int(rng.integers(1, 19))) for _ in range(config.lanes)),
         )
         x = rng.integers(-128, 128, (config.lanes, config.x_bytes), dtype=np.int8)
         with open_model(config) as device:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pieces import piece_start
+from ..pieces import keep_bytes, piece_start
 
 
 def write_back(
@@ -24,6 +24,7 @@ def write_back(
     pieces (`headrace.pieces`); a lane keeps those that start in its range.
     """
     pixels, size = result.shape[1] // fields["words"], x.shape[1]
+    unit = keep_bytes(pixels)
     flat = first_word * pixels + np.arange(result.shape[1])
     h, w = np.divmod(flat, fields["pitch"])
     written = (h < fields["out_height"]) & (w < fields["out_columns"])
@@ -32,8 +33,8 @@ def write_back(
     phase, number, start = piece_of(fields, flat, h, w, pixels)
     for keep_from, keep_to in np.unique(keep, axis=0):
         lanes = np.flatnonzero((keep == (keep_from, keep_to)).all(axis=1))
-        kept = written & (start // pixels >= keep_from) & (start // pixels < keep_to)
-        addresses = (base + (phase + number - pixels * keep_from)[kept]) % size
+        kept = written & (start // unit >= keep_from) & (start // unit < keep_to)
+        addresses = (base + (phase + number - keep_from * unit // pixels * pixels)[kept]) % size
         for lane in lanes:
             x[lane, addresses] = values[:, kept]
 
