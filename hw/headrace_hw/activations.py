@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -137,20 +137,35 @@ class ActivationMemory(wiring.Component):
             ]
             banks.append(read_port.data)
 
-        # A cycle each to read, to choose the word of every byte column, to rotate.
-        offset, odd = Signal(low), Signal()
-        even_word, odd_word = banks
-        columns = Signal(data.ArrayLayout(unsigned(8), pixels))
-        rotation = Signal(low)
-        window = rotate_bytes(m, [columns[n] for n in range(pixels)], rotation, left=True)
+        # A cycle to read; one to choose the word of every byte and to rotate by one byte; one to rotate by up to three
+        # pairs. What is left of the rotation is a level of multiplexers, for whoever takes the pixels to go on from:
+        # each level is as much as a six-input table holds.
+        even_word, odd_word = ([bank.word_select(n, 8) for n in range(pixels)] for bank in banks)
+        offset, from_odd = Signal(low), Signal(pixels)
+        odd_offset = offset[0] if low else Const(0)
+        columns, window = (Signal(data.ArrayLayout(unsigned(8), pixels), name=name) for name in ("columns", "window"))
+        rotation, rest = Signal(low), Signal(low)
         with m.If(self.advance):
             m.d.sync += [
                 offset.eq(self.address[:low]),
-                odd.eq(word[0]),
                 rotation.eq(offset),
-                self.pixels.eq(window),
+                rest.eq(rotation),
+                window.eq(rotate_bytes(m, list(columns), Cat(Const(0, 1), rotation[1:3])[:low], left=True)),
             ]
             for n in range(pixels):
-                from_odd = odd ^ (n < offset)
-                m.d.sync += columns[n].eq(Mux(from_odd, odd_word.word_select(n, 8), even_word.word_select(n, 8)))
+                after = (n + 1) % pixels
+                beyond = Mux(self.address[0], after, n) < self.address[:low] if low else 0
+                m.d.sync += [
+                    from_odd[n].eq(word[0] ^ beyond),
+                    columns[n].eq(
+                        Mux(
+                            odd_offset,
+                            Mux(from_odd[n], odd_word[after], even_word[after]),
+                            Mux(from_odd[n], odd_word[n], even_word[n]),
+                        )
+                    ),
+                ]
+        m.d.comb += self.pixels.eq(
+            rotate_bytes(m, list(window), Cat(Const(0, min(3, low)), rest[3:]), left=True) if low else window
+        )
         return m
