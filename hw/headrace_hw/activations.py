@@ -142,30 +142,31 @@ class ActivationMemory(wiring.Component):
         # each level is as much as a six-input table holds.
         even_word, odd_word = ([bank.word_select(n, 8) for n in range(pixels)] for bank in banks)
         offset, from_odd = Signal(low), Signal(pixels)
-        odd_offset = offset[0] if low else Const(0)
         columns, window = (Signal(data.ArrayLayout(unsigned(8), pixels), name=name) for name in ("columns", "window"))
-        rotation, rest = Signal(low), Signal(low)
+        # A copy for every other four bytes, because synthesis splits tables that have a half in common.
+        by_pair = [Signal(name=f"by_pair_{n}", attrs={"keep": 1}) for n in range(2)]
+        by_two_pairs, rest = Signal(), Signal(low)
+        late = Signal(low)
         with m.If(self.advance):
             m.d.sync += [
                 offset.eq(self.address[:low]),
-                rotation.eq(offset),
-                rest.eq(rotation),
-                window.eq(rotate_bytes(m, list(columns), Cat(Const(0, 1), rotation[1:3])[:low], left=True)),
+                *(copy.eq(offset[1:2]) for copy in by_pair),
+                by_two_pairs.eq(offset[2:3]),
+                rest.eq(offset),
+                late.eq(rest),
             ]
             for n in range(pixels):
                 after = (n + 1) % pixels
                 beyond = Mux(self.address[0], after, n) < self.address[:low] if low else 0
+                own = Mux(from_odd[n], odd_word[n], even_word[n])
+                next_one = Mux(from_odd[n], odd_word[after], even_word[after])
+                near, near_pair, far, far_pair = (columns[(n + step) % pixels] for step in (0, 2, 4, 6))
+                pair = by_pair[n // 4 % 2]
                 m.d.sync += [
                     from_odd[n].eq(word[0] ^ beyond),
-                    columns[n].eq(
-                        Mux(
-                            odd_offset,
-                            Mux(from_odd[n], odd_word[after], even_word[after]),
-                            Mux(from_odd[n], odd_word[n], even_word[n]),
-                        )
-                    ),
+                    columns[n].eq(Mux(offset[:1], next_one, own)),
+                    window[n].eq(Mux(by_two_pairs, Mux(pair, far_pair, far), Mux(pair, near_pair, near))),
                 ]
-        m.d.comb += self.pixels.eq(
-            rotate_bytes(m, list(window), Cat(Const(0, min(3, low)), rest[3:]), left=True) if low else window
-        )
+        rotation = Cat(Const(0, min(3, low)), late[3:])
+        m.d.comb += self.pixels.eq(rotate_bytes(m, list(window), rotation, left=True))
         return m
