@@ -143,14 +143,14 @@ class ActivationMemory(wiring.Component):
         even_word, odd_word = ([bank.word_select(n, 8) for n in range(pixels)] for bank in banks)
         offset, from_odd = Signal(low), Signal(pixels)
         columns, window = (Signal(data.ArrayLayout(unsigned(8), pixels), name=name) for name in ("columns", "window"))
-        # A copy for every other four bytes, because synthesis splits tables that have a half in common.
-        by_pair = [Signal(name=f"by_pair_{n}", attrs={"keep": 1}) for n in range(2)]
-        by_two_pairs, rest = Signal(), Signal(low)
-        late = Signal(low)
+        # Every other four bytes have the inverse to select by: synthesis would split tables that have half in common.
+        by_pair, not_by_pair, by_two_pairs = Signal(), Signal(), Signal()
+        rest, late = Signal(low), Signal(low)
         with m.If(self.advance):
             m.d.sync += [
                 offset.eq(self.address[:low]),
-                *(copy.eq(offset[1:2]) for copy in by_pair),
+                by_pair.eq(offset[1:2]),
+                not_by_pair.eq(~offset[1:2].any()),
                 by_two_pairs.eq(offset[2:3]),
                 rest.eq(offset),
                 late.eq(rest),
@@ -161,11 +161,14 @@ class ActivationMemory(wiring.Component):
                 own = Mux(from_odd[n], odd_word[n], even_word[n])
                 next_one = Mux(from_odd[n], odd_word[after], even_word[after])
                 near, near_pair, far, far_pair = (columns[(n + step) % pixels] for step in (0, 2, 4, 6))
-                pair = by_pair[n // 4 % 2]
+                moved, moved_far = (
+                    Mux(by_pair, other, one) if n & 4 else Mux(not_by_pair, one, other)
+                    for one, other in ((near, near_pair), (far, far_pair))
+                )
                 m.d.sync += [
                     from_odd[n].eq(word[0] ^ beyond),
                     columns[n].eq(Mux(offset[:1], next_one, own)),
-                    window[n].eq(Mux(by_two_pairs, Mux(pair, far_pair, far), Mux(pair, near_pair, near))),
+                    window[n].eq(Mux(by_two_pairs, moved_far, moved)),
                 ]
         rotation = Cat(Const(0, min(3, low)), late[3:])
         m.d.comb += self.pixels.eq(rotate_bytes(m, list(window), rotation, left=True))
