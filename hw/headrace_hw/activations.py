@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -129,21 +129,39 @@ class ActivationMemory(wiring.Component):
             ]
             banks.append(read_port.data)
 
-        # A cycle each to read, to choose the word of every byte column, to rotate.
-        offset, odd = Signal(low), Signal()
-        from_even, from_odd = banks
-        columns = Signal(data.ArrayLayout(unsigned(8), pixels))
-        rotation = Signal(low)
-        window = rotate_bytes(m, [columns[n] for n in range(pixels)], rotation, left=True)
+        # A cycle to read; one to choose the word of every byte and to rotate by one byte; one to rotate by up to three
+        # pairs. What is left of the rotation is a level of multiplexers, for whoever takes the pixels to go on from:
+        # each level is as much as a six-input table holds.
+        even_word, odd_word = ([bank.word_select(n, 8) for n in range(pixels)] for bank in banks)
+        offset, from_odd = Signal(low), Signal(pixels)
+        columns, window = (Signal(data.ArrayLayout(unsigned(8), pixels), name=name) for name in ("columns", "window"))
+        # Every other four bytes have the inverse to select by: synthesis would split tables that have half in common.
+        by_pair, not_by_pair, by_two_pairs = Signal(), Signal(), Signal()
+        rest, late = Signal(low), Signal(low)
         with m.If(self.advance):
             m.d.sync += [
                 offset.eq(self.address[:low]),
-                odd.eq(word[0]),
-                rotation.eq(offset),
-                self.pixels.eq(window),
+                by_pair.eq(offset[1:2]),
+                not_by_pair.eq(~offset[1:2].any()),
+                by_two_pairs.eq(offset[2:3]),
+                rest.eq(offset),
+                late.eq(rest),
             ]
             for n in range(pixels):
-                m.d.sync += columns[n].eq(
-                    Mux(odd ^ (n < offset), from_odd.word_select(n, 8), from_even.word_select(n, 8))
+                after = (n + 1) % pixels
+                beyond = Mux(self.address[0], after, n) < self.address[:low] if low else 0
+                own = Mux(from_odd[n], odd_word[n], even_word[n])
+                next_one = Mux(from_odd[n], odd_word[after], even_word[after])
+                near, near_pair, far, far_pair = (columns[(n + step) % pixels] for step in (0, 2, 4, 6))
+                moved, moved_far = (
+                    Mux(by_pair, other, one) if n & 4 else Mux(not_by_pair, one, other)
+                    for one, other in ((near, near_pair), (far, far_pair))
                 )
+                m.d.sync += [
+                    from_odd[n].eq(word[0] ^ beyond),
+                    columns[n].eq(Mux(offset[:1], next_one, own)),
+                    window[n].eq(Mux(by_two_pairs, moved_far, moved)),
+                ]
+        rotation = Cat(Const(0, min(3, low)), late[3:])
+        m.d.comb += self.pixels.eq(rotate_bytes(m, list(window), rotation, left=True))
         return m

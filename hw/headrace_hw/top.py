@@ -128,10 +128,7 @@ class Top(wiring.Component):
         connect(m, aligner.o, lanes.i_write)
         for n in range(config.lanes):
             connect(m, reads.lane[n], lanes.stream[n])
-            m.d.comb += [
-                sequencer.lane_error_code[n].eq(lanes.error_code[n]),
-                registers.stall[n].eq(lanes.stall[n]),
-            ]
+            m.d.comb += sequencer.lane_error_code[n].eq(lanes.error_code[n])
         waiting = sums.o.valid | pixels.o.valid
         results_idle = ~(waiting | maxima.busy | requant.busy | writeback.busy | aligner.busy)
         m.d.comb += [
@@ -146,6 +143,9 @@ class Top(wiring.Component):
             lanes.running.eq(sequencer.running),
             lanes.clear.eq(sequencer.clear),
             lanes.count_start.eq(sequencer.start),
+            lanes.stall_read.eq(registers.stall_read),
+            lanes.stall_lane.eq(registers.stall_lane),
+            registers.stall.eq(lanes.stall),
             sequencer.lane_error.eq(lanes.error),
             sequencer.stalled_lanes.eq(lanes.stalled_lanes),
             sequencer.layer_idle.eq(lanes.done & results_idle),
