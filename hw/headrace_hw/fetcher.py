@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Fragment, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Fragment, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,8 +11,6 @@ from .reader import ReadBeat, ReadRequest
 
 LUT_FIFO_BEATS = 64
 """FIFOs up to this depth are of LUTs, deeper ones of block RAM (one more cycle of latency)."""
-STREAM_BEATS_BITS = 24
-"""A lane's stream is shorter than 2**24 beats; of a longer one, the beats beyond do not arrive."""
 
 
 class LaneStream(data.StructLayout):
@@ -30,9 +28,10 @@ class LaneFetcher(wiring.Component):
 
     Two layers at a time: streams that are set by `i_stream` (always ready) are those of the coming layer. `request` (a
     pulse, when all of them are set and `requested` is high) lets them be requested, behind those of the present layer.
-    Requests are tagged with the lane and, above it, 0 for the first layer since `clear`, 1 for the next, and so on in
-    turn. `switch` (a pulse) makes the coming layer the present one:
-    its beats are now given to the lanes, and not before; it must come after `request` and when all lanes have ended.
+    Requests are tagged, from the lowest bit up, with whether this is the stream's last burst, the lane, and 0 for the
+    first layer since `clear`, 1 for the next, and so on in turn. `switch` (a pulse) makes the coming layer the present
+    one: its beats are now given to the lanes, and not before; it must come after `request` and when all lanes have
+    ended.
 
     `ended[n]`: lane n has taken every beat of its stream of the present layer. `requested`: no beat is left to request.
     `clear` forgets all streams and beats and withdraws a pending request; beats under way would go astray, so the
@@ -47,10 +46,12 @@ class LaneFetcher(wiring.Component):
         self.lanes = lanes
         self.fifo_beats = fifo_beats
         self.burst_beats = burst_beats
-        self.tag_bits = max(1, (lanes - 1).bit_length())
+        lane_bits = max(1, (lanes - 1).bit_length())
+        self.tag_bits = lane_bits + 1
+        """Bits of a tag below that of the layer."""
         super().__init__(
             {
-                "i_stream": In(stream.Signature(LaneStream(self.tag_bits), always_ready=True)),
+                "i_stream": In(stream.Signature(LaneStream(lane_bits), always_ready=True)),
                 "o_request": Out(stream.Signature(ReadRequest(self.tag_bits + 1))),
                 "i_beat": In(stream.Signature(ReadBeat(self.tag_bits + 1), always_ready=True)),
                 "lane": Out(stream.Signature(64)).array(lanes),
@@ -75,17 +76,13 @@ class LaneFetcher(wiring.Component):
         kind = fifo.SyncFIFO if depth <= LUT_FIFO_BEATS else fifo.SyncFIFOBuffered
         coming = Signal(self.lanes)  # the coming layer has a stream for the lane
         for n in range(self.lanes):
-            m.submodules[f"fifo{n}"] = queue = kind(width=64, depth=depth)
+            m.submodules[f"fifo{n}"] = queue = kind(width=65, depth=depth)
             credit = Signal(range(depth + 1), init=depth, name=f"credit{n}")  # room less beats under way
-            taken = Signal(name=f"taken{n}")
-            left, following = (
-                Signal(STREAM_BEATS_BITS, name=f"left{n}"),
-                Signal(STREAM_BEATS_BITS, name=f"following{n}"),
-            )
+            taken, end = Signal(name=f"taken{n}"), Signal(name=f"end{n}")  # a beat is; it is its stream's last
             m.d.comb += [
-                queue.w_data.eq(self.i_beat.p.data),
-                queue.w_en.eq(self.i_beat.valid & (self.i_beat.p.tag[:-1] == n)),
-                self.lane[n].p.eq(queue.r_data),
+                queue.w_data.eq(Cat(self.i_beat.p.data, self.i_beat.p.last & self.i_beat.p.tag[0])),
+                queue.w_en.eq(self.i_beat.valid & (self.i_beat.p.tag[1:-1] == n)),
+                Cat(self.lane[n].p, end).eq(queue.r_data),
                 self.lane[n].valid.eq(queue.r_rdy & ~self.ended[n]),
                 queue.r_en.eq(self.lane[n].ready & ~self.ended[n]),
                 taken.eq(queue.r_rdy & queue.r_en),
@@ -93,14 +90,11 @@ class LaneFetcher(wiring.Component):
             ]
             m.d.sync += credit.eq(credit + taken - Mux(issue & (index == n), beats, 0))
             with m.If(set_stream.valid & (set_stream.p.lane == n)):
-                m.d.sync += [
-                    following.eq(set_stream.p.beats),
-                    coming[n].eq(set_stream.p.beats[:STREAM_BEATS_BITS].any()),
-                ]
+                m.d.sync += coming[n].eq(set_stream.p.beats.any())
             with m.If(self.switch):
-                m.d.sync += [left.eq(following), self.ended[n].eq(following == 0)]
+                m.d.sync += self.ended[n].eq(~coming[n])
             with m.Elif(taken):
-                m.d.sync += [left.eq(left - 1), self.ended[n].eq(left == 1)]
+                m.d.sync += self.ended[n].eq(end)
 
         m.d.comb += self.requested.eq(~wants.any())
         self._request(m, wants, coming, room, issue, index, beats)
@@ -139,7 +133,7 @@ class LaneFetcher(wiring.Component):
             limit.eq(Mux(page < self.burst_beats, page, self.burst_beats)),
             request.p.address.eq(address),
             request.p.beats.eq(beats),
-            request.p.tag.eq(index | layer << self.tag_bits),
+            request.p.tag.eq(Cat(last, index | layer << (self.tag_bits - 1))),
             write.addr.eq(index),
             write.en.eq(issue),
             write.data.address.eq(address + (beats << 3)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -33,6 +33,8 @@ class Maxima(wiring.Component):
         write, read = memory.write_port(), memory.read_port(domain="comb")
         word, first_pass = Signal(range(depth)), Signal(init=1)
         take = Signal()
+        names = [name for name in self.o.payload.shape().members if name != "sums"]
+        marks = Signal(sum(len(self.o.payload[name]) for name in names))
         passes = data.View(data.ArrayLayout(8, pixels), read.data)
         m.d.comb += [
             self.i.ready.eq(~self.o.valid | self.o.ready),
@@ -45,17 +47,25 @@ class Maxima(wiring.Component):
         with m.If(self.i.ready):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid & (~self.maximum | self.i.payload.final)),
-                self.o.payload.eq(self.i.payload),
+                marks.eq(Cat(self.i.payload[name] for name in names)),
             ]
+        m.d.comb += Cat(self.o.payload[name] for name in names).eq(marks)
         for n in range(pixels):
             new, old = self.i.payload.sums[n], passes[n].as_signed()
-            greatest = Signal(8, name=f"greatest_{n}")
+            low, high = Signal(8, name=f"low_{n}"), Signal(len(new) - 8, name=f"high_{n}", reset_less=True)
+            keep, clear = Signal(name=f"keep_{n}"), Signal(name=f"clear_{n}")
             m.d.comb += [
-                greatest.eq(Mux(~first_pass & (new[:8].as_signed() < old), old, new[:8])),
-                write.data.word_select(n, 8).eq(greatest),
+                keep.eq(self.maximum & ~first_pass & (new[:8].as_signed() < old)),
+                clear.eq(self.maximum & ~(new[7] & (old[7] | first_pass))),
+                write.data.word_select(n, 8).eq(Mux(keep, old, new[:8])),
+                self.o.payload.sums[n].eq(Cat(low, high).as_signed()),
             ]
-            with m.If(self.i.ready & self.maximum):
-                m.d.sync += self.o.payload.sums[n].eq(greatest.as_signed())
+            # The upper bits are the sign of the new one; of the greatest, if that is negative, as then both are.
+            # They have no other reset, so that this one is the reset input of the registers.
+            with m.If(self.i.ready):
+                m.d.sync += [low.eq(write.data.word_select(n, 8)), high.eq(new[8:])]
+                with m.If(clear):
+                    m.d.sync += high.eq(0)
         with m.If(take):
             m.d.sync += word.eq(Mux(self.i.payload.last, 0, word + 1))
             with m.If(self.i.payload.last):

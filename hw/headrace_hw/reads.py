@@ -90,7 +90,7 @@ class ReadSide(wiring.Component):
                 self.beat[p].data.eq(beat.data),
                 self.beat[p].error.eq(beat.error),
                 self.beat[p].of_block.eq(of_block),
-                self.beat[p].lane.eq(tag[:-1] * ports + p),
+                self.beat[p].lane.eq(tag[1:-1] * ports + p),
                 self.beat[p].layer.eq(tag[-1]),
                 fetcher.i_beat.valid.eq(self.beat[p].valid & ~of_block),
                 fetcher.i_beat.payload.eq(Cat(beat.data, tag, beat.last, beat.error)),

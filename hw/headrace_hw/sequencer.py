@@ -15,7 +15,7 @@ from headrace.isa import NOBODY, ErrorCode, Opcode
 
 from .burst import Block
 from .csr import ERROR, Profile
-from .descriptors import valid_descriptor
+from .descriptors import CHECK_CYCLES, valid_descriptor
 from .layouts import layout
 from .reads import Beat
 from .shapes import ERROR_CODE_BITS
@@ -33,9 +33,9 @@ class Sequencer(wiring.Component):
     are. LOAD, STORE and END are the front's own and wait for the back. A layer begins at most LAYER_GAP cycles after
     the one before, if its tables have arrived by then.
 
-    The first error ends the program: `fail` pulses with `error`, then the sequencer stays busy, holding `clear` and
-    `forget`, until the AXI masters and all that writes activations are idle, and can be started anew. `clear` also
-    follows each layer.
+    The first error ends the program: a cycle later `fail` pulses with `error`, then the sequencer stays busy, holding
+    `clear` and `forget`, until the AXI masters and all that writes activations are idle, and can be started anew.
+    `clear` also follows each layer.
     """
 
     LAYER_GAP = 4
@@ -96,6 +96,7 @@ class Sequencer(wiring.Component):
         m = Module()
         self._working, self._draining, self._fetching = Signal(), Signal(), Signal()
         self._fault, self._fault_lane = Signal(ErrorCode), Signal(8)
+        self._wrong = Signal()  # there is a fault: `fail` in the next cycle
         self._front_fault = Signal()  # the fault, if it is the front's own, concerns its descriptor
         self._number, self._run_number = Signal(8), Signal(8)
         self._offered = Signal()  # the coming layer can begin
@@ -119,6 +120,12 @@ class Sequencer(wiring.Component):
         self._spent, self._stall = Signal(32), Signal(32)
         self._profiled = Signal(range(isa.BEAT_BYTES * 8 + 1))
         self._profile = Signal()
+        self._late = Signal()  # spent >= watchdog, foreseen in the cycle before
+        before = Signal(33, init=(1 << 33) - 1)  # watchdog - 1
+        m.d.sync += [
+            before.eq(self.watchdog - 1),
+            self._late.eq((self._spent >= before) & self._working & ~self._profile),
+        ]
         with m.If(self._working):
             m.d.sync += [self.cycles.eq(self.cycles + 1), self._spent.eq(self._spent + 1)]
             with m.If(self.running):
@@ -158,6 +165,7 @@ class Sequencer(wiring.Component):
         address, left = Signal(32), Signal(32)
         block = self.beat[0]
         block_valid = block.valid & block.of_block
+        valid = valid_descriptor(m, coming, self._config)
         m.d.comb += [
             self.o_read.payload.address.eq(coming.address + self.data),
             self.o_read.payload.beats.eq(coming.beats),
@@ -181,7 +189,8 @@ class Sequencer(wiring.Component):
                 m.d.comb += self._fetching.eq(1)
                 with m.If((self.program[:3] | self.data[:3]).any()):
                     m.d.comb += [self._fault.eq(ErrorCode.BAD_POINTER), self._front_fault.eq(1)]
-                m.next = "FETCH"
+                with m.Else():
+                    m.next = "FETCH"
             with self._state(m, "FETCH", "DRAIN"):
                 m.d.comb += [
                     self._fetching.eq(1),
@@ -200,10 +209,15 @@ class Sequencer(wiring.Component):
                         left.eq(left - 1),
                     ]
                     with m.If(left == 1):
-                        m.next = "CHECK"
+                        m.d.sync += left.eq(CHECK_CYCLES)
+                        m.next = "CHECKING"
+            with self._state(m, "CHECKING", "DRAIN"):
+                m.d.sync += left.eq(left - 1)
+                with m.If(left == 1):
+                    m.next = "CHECK"
             with self._state(m, "CHECK", "DRAIN"):
                 m.d.sync += left.eq(coming.beats)
-                with m.If(~valid_descriptor(m, coming, self._config)):
+                with m.If(~valid):
                     m.d.comb += [self._fault.eq(ErrorCode.BAD_DESCRIPTOR), self._front_fault.eq(1)]
                 with m.Elif(coming.opcode == Opcode.LAYER):
                     m.next = "TABLES"
@@ -265,9 +279,10 @@ class Sequencer(wiring.Component):
                 m.d.sync += [address.eq(address + isa.DESCRIPTOR_BYTES), self._number.eq(self._number + 1)]
                 m.next = "FETCH"
             with self._state(m, "END", "DRAIN"):
-                m.d.comb += [self.finish.eq(~self.fail), self._profile.eq(1)]
-                m.d.sync += self._working.eq(0)
-                m.next = "IDLE"
+                with m.If(~(self._wrong | self.fail)):
+                    m.d.comb += [self.finish.eq(1), self._profile.eq(1)]
+                    m.d.sync += self._working.eq(0)
+                    m.next = "IDLE"
 
             with m.State("DRAIN"):
                 m.d.comb += self._draining.eq(1)
@@ -276,6 +291,8 @@ class Sequencer(wiring.Component):
                     m.next = "IDLE"
 
     def _back(self, m: Module) -> None:
+        self._differs = Signal()  # the layer's last beats have come some cycles before it ends
+        m.d.sync += self._differs.eq(self._signature[self.bank] != self.descriptor.signature)
         with m.FSM(name="back"):
             with self._state(m, "IDLE", "IDLE"):
                 m.d.comb += self._back_idle.eq(1)
@@ -293,7 +310,7 @@ class Sequencer(wiring.Component):
                     m.next = "VERIFY"
             with self._state(m, "VERIFY", "IDLE"):
                 m.d.comb += [self.clear.eq(1), self._profile.eq(1)]
-                with m.If(self._signature[self.bank] != self.descriptor.signature):
+                with m.If(self._differs):
                     m.d.comb += [self._fault.eq(ErrorCode.SIGNATURE), self._front_fault.eq(0)]
                 m.next = "IDLE"
 
@@ -302,7 +319,7 @@ class Sequencer(wiring.Component):
         of_coming = Signal()  # the fault is not the running layer's
         m.d.comb += of_coming.eq(self._back_idle | self._front_fault)
         with m.If(self._working):
-            with m.If((self.watchdog != 0) & (self._spent >= self.watchdog)):
+            with m.If(self._late):
                 m.d.comb += [self._fault.eq(ErrorCode.WATCHDOG), self._front_fault.eq(0)]
             with m.If(self.abort):
                 m.d.comb += [self._fault.eq(ErrorCode.ABORTED), self._front_fault.eq(0)]
@@ -322,9 +339,9 @@ class Sequencer(wiring.Component):
                         self._fault_lane.eq(Mux(beat.of_block, NOBODY, beat.lane)),
                         self._front_fault.eq(beat.of_block | (beat.layer != self.bank)),
                     ]
-            with m.If(self._fault != ErrorCode.NONE):
-                m.d.comb += [
-                    self.fail.eq(1),
+            m.d.comb += self._wrong.eq((self._fault != ErrorCode.NONE) & ~self.fail)
+            with m.If(self._wrong):
+                m.d.sync += [
                     self.error.code.eq(self._fault),
                     self.error.lane.eq(self._fault_lane),
                     self.error.layer.eq(
@@ -332,4 +349,6 @@ class Sequencer(wiring.Component):
                     ),
                     self.error.descriptor.eq(Mux(of_coming, self._number, self._run_number)),
                 ]
-                m.d.sync += self._working.eq(0)
+        m.d.sync += self.fail.eq(self._wrong)
+        with m.If(self.fail):
+            m.d.sync += self._working.eq(0)

@@ -113,6 +113,15 @@ def test_extremes(acc_bits: int) -> None:
     check(Requant(config(4, acc_bits)), sums, channels, "none", "none")
 
 
+def test_every_shift_of_every_power_of_two() -> None:
+    """Among them products just within and just beyond what each shift's window takes."""
+    powers = 1 << np.arange(24)
+    sums = np.concatenate([powers - 1, -powers, 1 - powers, powers[:-1] + 1, [-(1 << 23)]]).reshape(1, 12, 8)
+    grid = np.meshgrid([0], [1, 2, 0x7FFF, 0xFFFF], np.arange(1, 1 << SHIFT_BITS))
+    channels = Channels(*(axis.ravel() for axis in grid))
+    check(Requant(config(8)), np.broadcast_to(sums, (len(channels.bias), 12, 8)), channels, "none", "none")
+
+
 @pytest.mark.parametrize("name", CLAMPS)
 def test_clamps(name: str) -> None:
     rng = np.random.default_rng(5)

@@ -203,6 +203,7 @@ def test_abort_at_any_time(willing: str) -> None:
             ctx.set(dut.abort, 1)
             await ctx.tick()
             ctx.set(dut.abort, 0)
+            await ctx.tick()
             [error] = bench.failures
             assert (error["code"], error["lane"]) == (ErrorCode.ABORTED, NOBODY)
             while ctx.get(dut.busy):

@@ -63,7 +63,7 @@ class FetcherHarness(Harness):
             Assume(~stream.valid | ~waiting),
             Assume(~dut.request | (~waiting & given.all() & dut.requested & ~stream.valid)),
             Assume(~dut.switch | (waiting & dut.ended.all())),
-            Assume((stream.p.address[:3] == 0) & (stream.p.beats < 1 << module.STREAM_BEATS_BITS)),
+            Assume(stream.p.address[:3] == 0),
             Assume(stream.p.beats <= (1 << 29) - stream.p.address[3:]),
         ]
 
@@ -71,15 +71,16 @@ class FetcherHarness(Harness):
         expected = Array(Signal(32, name=f"expected{n}") for n in range(LANES))
         left = Array(Signal(32, name=f"left{n}") for n in range(LANES))
         pending = Array(Signal(range(FIFO_BEATS + 1), name=f"pending{n}") for n in range(LANES))
-        owner = request.p.tag[:-1]
+        owner = request.p.tag[1:-1]
         new = request.valid & ~delayed(m, request.valid & ~request.ready)
-        m.d.comb += [Assert(patient_stream(m, request)), Assume(~beat.valid | (pending[beat.p.tag[:-1]] != 0))]
+        m.d.comb += [Assert(patient_stream(m, request)), Assume(~beat.valid | (pending[beat.p.tag[1:-1]] != 0))]
         with m.If(new):
             m.d.comb += [
                 Assert((request.p.beats >= 1) & (request.p.beats <= BURST_BEATS) & (request.p.beats <= left[owner])),
                 Assert(request.p.address == expected[owner]),
                 Assert(request.p.address[3:12] + request.p.beats <= PAGE_BEATS),
                 Assert(request.p.tag[-1] == ~turn),
+                Assert(request.p.tag[0] == (request.p.beats == left[owner])),
             ]
         to_ask, able = Signal(LANES), Signal(LANES)
         wheres, lefts = Array(Signal(32) for _ in range(LANES)), Array(Signal(32) for _ in range(LANES))
@@ -87,7 +88,7 @@ class FetcherHarness(Harness):
             lane = dut.lane[n]
             self.free(m, lane.ready)
             mine = request.valid & (owner == n)
-            comes = beat.valid & (beat.p.tag[:-1] == n)
+            comes = beat.valid & (beat.p.tag[1:-1] == n)
             told = Mux(new & mine, request.p.beats, 0)
             m.d.comb += [wheres[n].eq(expected[n] + (told << 3)), lefts[n].eq(left[n] - told)]
             address, beats, present = Signal(32), Signal(32), Signal(32)  # coming stream; present layer's untaken beats
@@ -99,13 +100,18 @@ class FetcherHarness(Harness):
             m.d.sync += present.eq(Mux(dut.switch, beats, present - (lane.valid & lane.ready)))
 
             # The queue itself asserts that no beat finds it full.
-            queue = Queue(m, 64, FIFO_BEATS, comes, beat.p.data, lane.valid & lane.ready)
+            ends = beat.p.last & beat.p.tag[0]
+            queue = Queue(m, 65, FIFO_BEATS, comes, Cat(beat.p.data, ends), lane.valid & lane.ready)
+            is_end = [
+                (k + 1 == present) | (waiting & (k + 1 == present + beats)) for k in range(FIFO_BEATS)
+            ]  # beat k of the queue, and of what comes
             offered = Mux(inside.index == n, held, 0)
             under_way = queue.count + pending[n] + offered
             m.d.comb += [
                 Assert(patient_stream(m, lane)),
                 Assert(lane.valid == ((queue.count != 0) & (present != 0))),
-                Assert(~lane.valid | (lane.payload == queue.entries[0])),
+                Assert(~lane.valid | (lane.payload == queue.entries[0][:64])),
+                Assume(~comes | (ends == Array(is_end)[queue.count])),
                 Assert(dut.ended[n] == (present == 0)),
                 Assert(under_way <= FIFO_BEATS),
                 Assert(under_way + lefts[n] == present + Mux(waiting, beats, 0)),
@@ -124,13 +130,12 @@ class FetcherHarness(Harness):
             m.d.comb += [
                 Assert(fifos.made[n].level == queue.count),
                 Assert(getattr(inside, f"credit{n}") + under_way == FIFO_BEATS),
-                Assert(getattr(inside, f"left{n}") == present),
                 Assert(inside.wants[n] == to_ask[n]),
                 Assert(~to_ask[n] | (here == Cat(wheres[n], lefts[n]))),
                 Assert(~given[n] | waiting | (coming == Cat(address, beats))),
-                Assert(~(given[n] | waiting) | (getattr(inside, f"following{n}") == beats)),
-                Assert(~given[n] | (inside.coming[n] == (beats != 0))),
-                Assert((address[:3] == 0) & (beats < 1 << 24) & (beats <= (1 << 29) - address[3:])),
+                Assert(~(given[n] | waiting) | (inside.coming[n] == (beats != 0))),
+                *(Assert((k >= queue.count) | (queue.entries[k][64] == is_end[k])) for k in range(FIFO_BEATS)),
+                Assert((address[:3] == 0) & (beats <= (1 << 29) - address[3:])),
                 Assert((wheres[n][:3] == 0) & (lefts[n] <= (1 << 29) - wheres[n][3:])),
                 Assert((state != CHOOSE) | ~inside.pool[n] | able[n]),
                 Assert(((state != SIZE) & (state != UPDATE)) | (inside.index != n) | able[n]),
