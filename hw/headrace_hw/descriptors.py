@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data
 
 from headrace import isa
@@ -19,7 +19,7 @@ def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal
         + descriptor.taps
         + descriptor.mask_beats
         + descriptor.symbol_beats
-        + descriptor.out_channels
+        + Mux(descriptor.uniform, 1, descriptor.out_channels)
     )
     fits, valid = Signal(), Signal()
     end = descriptor.x_address + (descriptor.beats << 3)

@@ -91,7 +91,17 @@ CONFIGS = {
         Config("tiny", lanes=1, pixels=1, x_words=16384, acc_words=1024),
         Config("small", lanes=2, pixels=4, x_words=4096, acc_words=256),
         Config("demo", lanes=4, pixels=8, x_words=2048, acc_words=32),
-        Config("pynq-z2", lanes=16, pixels=16, x_words=1024, acc_words=32, taps=64, masks=32, read_ports=2),
+        Config(
+            "pynq-z2",
+            lanes=16,
+            pixels=16,
+            x_words=1024,
+            acc_words=32,
+            taps=64,
+            masks=32,
+            channels=4096,
+            read_ports=2,
+        ),
     )
 }
 

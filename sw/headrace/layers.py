@@ -51,6 +51,11 @@ class Lowered:
     high: int = 127
     maximum: bool = False
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all rows are requantised alike."""
+        return all(np.all(values == values[0]) for values in (self.bias, self.multiplier, self.shift))
+
 
 def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:
     """Where each kernel position lies from `stride` times the output's pixel, row by row; negative ones in padding."""

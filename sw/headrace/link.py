@@ -67,7 +67,7 @@ class Part:
         """Bytes of one cut's tables."""
         encoded, lowered = self.encoded, self.lowered
         entries = len(lowered.taps), len(lowered.mask_table), ceil_div(encoded.entries, 2), len(lowered.matrix)
-        return BEAT_BYTES * table_beats(self.config.lanes, len(encoded.codes), *entries)
+        return BEAT_BYTES * table_beats(self.config.lanes, len(encoded.codes), *entries, lowered.uniform)
 
     @property
     def stream_bytes(self) -> int:
@@ -159,6 +159,7 @@ def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
         "maximum": lowered.maximum,
         "split": y.split,
         "flat": not y.split and lowered.pitch == y.pitch == cut.columns,
+        "uniform": lowered.uniform,
         "beats": part.table_bytes // BEAT_BYTES,
         "x_address": y.row_address(cut.first_row) + cut.first_column // (2 if y.split else 1),
         "in_channels": lowered.in_channels,

@@ -9,7 +9,7 @@ from operator import xor
 from typing import Any
 
 from headrace.config import Config
-from headrace.isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, ErrorCode, Opcode, table_beats
+from headrace.isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, TABLE_SIZES, ErrorCode, Opcode, table_beats
 from headrace_hw.sequencer import Sequencer
 from hw.axi_memory import word_at
 from hw.streams import pattern, plain, simulate
@@ -37,9 +37,8 @@ def layer(**fields: int) -> Descriptor:
     """With the right number of beats and the right signature, unless `fields` say otherwise."""
     made = {"opcode": Opcode.LAYER, "layer": 4, "address": 0x200, "in_channels": 5, "taps": 2, "words": 3}
     made |= {"out_channels": 6, "symbol_beats": 2, "code_tables": 1, "pitch": 4}
-    made |= {"mask_beats": 2, "phases": 1} | fields
-    sizes = (made[name] for name in ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels"))
-    made.setdefault("beats", table_beats(CONFIG.lanes, *sizes))
+    made |= {"mask_beats": 2, "phases": 1, "uniform": 0} | fields
+    made.setdefault("beats", table_beats(CONFIG.lanes, *(made[name] for name in TABLE_SIZES)))
     made.setdefault("signature", signature(made))
     return made
 

@@ -63,7 +63,8 @@ class TestMeaning:
         }
         addresses = tuple(int(n) for n in rng.integers(0, 128, taps))
         weights = sparse(rng, (rows, taps * channels), rng.choice([0.1, 0.5, 1.0]))
-        layer = LayerProgram(TINY_MEMORY, weights, addresses, None, -300, 77, 15, fields)
+        bias = tuple(int(n) for n in rng.integers(-300, 300, rows)) if seed % 2 else -300
+        layer = LayerProgram(TINY_MEMORY, weights, addresses, None, bias, 77, 15, fields)
         check(layer, activations(rng, TINY_MEMORY))
 
     @pytest.mark.parametrize("seed", range(24))
@@ -184,7 +185,7 @@ class TestFaults:
     WEIGHTS = np.array([[1, 0, 5, 0, 2, 3], [0, 7, 0, 0, 0, 9], [4, 0, 0, 1, 0, 6]], np.int8)
 
     def layer(self) -> LayerProgram:
-        return LayerProgram(SMALL, self.WEIGHTS, (0, 1))
+        return LayerProgram(SMALL, self.WEIGHTS, (0, 1), bias=(1, 2, 3))
 
     @pytest.mark.parametrize(
         "changes",
@@ -196,6 +197,7 @@ class TestFaults:
             {"out_channels": 0},
             {"out_channels": SMALL.channels + 1},
             {"out_channels": 4},
+            {"uniform": 1},
             {"symbol_beats": SMALL.symbols // 2 + 1},
             {"symbol_beats": 0},
             {"code_tables": 0},

@@ -99,7 +99,7 @@ class LayerReader:
             tap,
             reach,
             channels,
-            *requantisation(channel_table, channels),
+            *requantisation(channel_table, channels, fields),
         )
 
     def _decode_lanes(
@@ -158,11 +158,14 @@ def decode(lane: int, codes: Sequence[Code], stream: Bytes, rows: int, positions
         raise Fault(error.code, lane) from None
 
 
-def requantisation(table: Beats, channels: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def requantisation(
+    table: Beats, channels: NDArray[np.int64], fields: Mapping[str, int]
+) -> tuple[NDArray[np.int64], ...]:
     """Bias, multiplier and shift of each of `channels`; Fault BAD_DESCRIPTOR where there is none, or a shift of 0."""
-    if channels.max(initial=-1) >= table.size:
+    if channels.max(initial=-1) >= fields["out_channels"]:
         raise Fault(ErrorCode.BAD_DESCRIPTOR)
-    entries = [CHANNEL.unpack(int(table[channel])) for channel in channels]
+    places = 0 * channels if fields["uniform"] else channels
+    entries = [CHANNEL.unpack(int(table[place])) for place in places]
     if any(entry["shift"] == 0 for entry in entries):
         raise Fault(ErrorCode.BAD_DESCRIPTOR)
     return tuple(np.array([entry[name] for entry in entries], np.int64) for name in ("bias", "multiplier", "shift"))

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Config
-from ..isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, SLOT_SHIFT_MAX, ErrorCode, Opcode, table_beats
+from ..isa import (
+    BEAT_BYTES,
+    DESCRIPTOR,
+    DESCRIPTOR_BYTES,
+    SLOT_SHIFT_MAX,
+    TABLE_SIZES,
+    ErrorCode,
+    Opcode,
+    table_beats,
+)
 from ..model import requant
 from .lanes import Layer, accumulate
 from .layer import LayerReader
@@ -21,7 +30,6 @@ from .report import Fault, Report
 from .writeback import write_back
 
 ADDRESS_MASK = (1 << 32) - 1
-TABLE_SIZES = ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels")
 
 
 class Machine:
