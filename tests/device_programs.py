@@ -13,7 +13,7 @@ from headrace.compile import compile_network
 from headrace.config import Config, get_config
 from headrace.device.model import ModelDevice
 from headrace.device.report import Report
-from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, ErrorCode, Opcode
+from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, GATHERED_ROWS, ErrorCode, Opcode
 from headrace.layers import Lowered
 from headrace.network import MaxPool2d, Network
 from headrace.placement import Tap
@@ -213,7 +213,7 @@ class LayerProgram:
         half, p = 1 << (self.config.acc_bits - 1), self.config.pixels
         lane_of = np.repeat(np.arange(self.config.lanes), self.encoded.lane_rows)
         for channel, (row, lane) in enumerate(zip(self.encoded.order, lane_of, strict=True)):
-            for pixel in range(d["words"] * p):
+            for pixel in range(1 if d.get("gathered") else d["words"] * p):
                 products = [
                     int(weight) * self._read(before[lane], lane, position, pixel)
                     for position, weight in enumerate(self.weights[row])
@@ -223,8 +223,10 @@ class LayerProgram:
                 acc = (acc + half) % (2 * half) - half
                 y = ((acc + int(self.biases[row])) * self.multiplier + (1 << (self.shift - 1))) >> self.shift
                 y = min(max(y, d["clamp_low"]), d["clamp_high"])
-                flat = self.first_words[lane] * p + pixel
-                self._write(after, channel, flat, y if flat % d["pitch"] < d["out_width"] else 0)
+                flat, to = self.first_words[lane] * p + pixel, channel
+                if d.get("gathered"):
+                    flat, to = flat + channel % GATHERED_ROWS, channel - channel % GATHERED_ROWS
+                self._write(after, to, flat, y if flat % d["pitch"] < d["out_width"] else 0)
         return after
 
     def _read(self, memory: NDArray[np.int8], lane: int, position: int, pixel: int) -> int:

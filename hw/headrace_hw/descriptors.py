@@ -24,6 +24,7 @@ def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal
     fits, valid = Signal(), Signal()
     end = descriptor.x_address + (descriptor.beats << 3)
     moves = (descriptor.beats != 0) & ~descriptor.x_address[:3].any() & (end <= config.x_bytes)
+    gathers = descriptor.uniform & ~descriptor.maximum & (descriptor.words == 1) & config.gathers
     with m.Switch(descriptor.opcode):
         with m.Case(Opcode.END):
             m.d.comb += fits.eq(1)
@@ -49,6 +50,7 @@ def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal
                 & (descriptor.code_tables <= config.code_tables)
                 & (descriptor.pitch != 0)
                 & (descriptor.slot_shift <= isa.SLOT_SHIFT_MAX)
+                & (~descriptor.gathered | gathers)
                 & (descriptor.clamp_low <= descriptor.clamp_high)
                 & (descriptor.beats == beats)
             )

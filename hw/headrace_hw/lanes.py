@@ -31,6 +31,7 @@ class Lanes(wiring.Component):
     come two cycles after the last table beat at the earliest. `table_phases` are the phases of the layer whose tables
     arrive.
 
+    `gathered` is the layer's, as RowArbiter needs it.
     `clear` resets all state but tables, activations and stall counts. `read_address` reads lane 0's activations; see
     Lane. `load_from` and `load_to` are the lanes that loads are for.
     `stall[n]` counts lane n's stalled cycles since `count_start`; `stalled_lanes` is how many stall in this cycle.
@@ -48,6 +49,7 @@ class Lanes(wiring.Component):
                 "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
                 "load_from": In(8),
                 "load_to": In(8),
+                "gathered": In(1),
                 "start": In(1),
                 "running": In(1),
                 "clear": In(1),
@@ -68,6 +70,7 @@ class Lanes(wiring.Component):
         config = self._config
         arbiter = RowArbiter(config)
         m.submodules.arbiter = ResetInserter(self.clear)(arbiter)
+        m.d.comb += arbiter.gathered.eq(self.gathered)
         connect(m, arbiter.o, flipped(self.o))
         table = self._table(m)
 
@@ -131,7 +134,7 @@ class Lanes(wiring.Component):
                 m.d.sync += self.stall[n].eq(0)
             with m.Elif(stalled[n]):
                 m.d.sync += self.stall[n].eq(self.stall[n] + 1)
-        m.d.comb += [self.done.eq(done.all()), self.stalled_lanes.eq(sum(stalled))]
+        m.d.comb += [self.done.eq(done.all() & ~arbiter.busy), self.stalled_lanes.eq(sum(stalled))]
         return m
 
     def _table(self, m: Module) -> wiring.PureInterface:

@@ -141,6 +141,7 @@ class Top(wiring.Component):
             lanes.load_to.eq(coming.lane_to),
             lanes.table_phases.eq(coming.phases),
             lanes.layer.bank.eq(sequencer.bank),
+            lanes.gathered.eq(descriptor.gathered),
             requant.bank.eq(sequencer.bank),
             writeback.bank.eq(sequencer.bank),
             lanes.running.eq(sequencer.running),

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from .errors import ConfigError
-from .isa import BEAT_BYTES, CODE_TABLES, ISA_VERSION, SLOTS
+from .isa import BEAT_BYTES, CODE_TABLES, GATHERED_ROWS, ISA_VERSION, SLOTS
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class Config:
     def x_bytes(self) -> int:
         """Activation memory of a lane (all lanes hold the same bytes)."""
         return self.x_words * self.pixels
+
+    @property
+    def gathers(self) -> bool:
+        """Whether a word has room for the rows of a gathered layer."""
+        return self.pixels >= GATHERED_ROWS
 
     @property
     def hash(self) -> int:

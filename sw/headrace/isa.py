@@ -27,6 +27,8 @@ SLOTS = 1 << SLOT_BITS
 SLOT_SHIFT_MAX = 15
 MULTIPLIER_BITS = 16
 SHIFT_BITS = 6
+GATHERED_ROWS = 4
+"""Rows of one pixel that leave a lane as one word of a gathered layer."""
 BIAS_BITS = 24
 NO_ESCAPE = 1 << MAX_CODE_LENGTH
 NOBODY = 0xFF
@@ -75,7 +77,8 @@ DESCRIPTOR = Record(
         Field("split", 1, "LAYER: write even and odd rows and columns to four planes, for a consumer of stride 2"),
         Field("flat", 1, "LAYER: out_pitch == pitch == out_width, not split: words are written as they were computed"),
         Field("uniform", 1, "LAYER: all channels are requantised alike: the channel table has one entry"),
-        Field("reserved0", 12),
+        Field("gathered", 1, "LAYER: one pixel, uniform; a lane's rows leave GATHERED_ROWS at a time as one word"),
+        Field("reserved0", 11),
         Field("beats", 32, "LOAD, STORE: beats to move. LAYER: beats of all tables together"),
         Field("address", 32, "byte offset in DRAM; see Opcode"),
         Field("x_address", 32, "LOAD, STORE: byte address in activation memory. LAYER: where output channel 0 starts"),

@@ -11,7 +11,7 @@ from .config import Config
 from .errors import CompileError
 from .graph import Op
 from .image import Image, LayerInfo
-from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, Opcode, table_beats
+from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, GATHERED_ROWS, Opcode, table_beats
 from .layers import Lowered, ceil_div
 from .network import Network
 from .placement import Placement
@@ -153,13 +153,15 @@ def cut_tables(part: Part, cut: Cut, streams: int) -> bytes:
 
 def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
     """A LAYER descriptor's fields but for its number, address and signature."""
-    y, lowered = part.y, part.lowered
+    y, lowered, gathered = part.y, part.lowered, part.coding.gathered
+    columns = GATHERED_ROWS if gathered else cut.columns
     return {
         "opcode": Opcode.LAYER,
         "maximum": lowered.maximum,
         "split": y.split,
         "flat": not y.split and lowered.pitch == y.pitch == cut.columns,
         "uniform": lowered.uniform,
+        "gathered": gathered,
         "beats": part.table_bytes // BEAT_BYTES,
         "x_address": y.row_address(cut.first_row) + cut.first_column // (2 if y.split else 1),
         "in_channels": lowered.in_channels,
@@ -173,8 +175,8 @@ def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
         "clamp_low": lowered.low,
         "clamp_high": lowered.high,
         "pitch": lowered.pitch,
-        "out_width": cut.columns,
-        "out_columns": cut.columns,
+        "out_width": columns,
+        "out_columns": columns,
         "out_height": cut.rows,
         "out_pitch": y.pitch,
         "out_plane": y.plane,
