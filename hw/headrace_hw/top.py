@@ -106,6 +106,7 @@ class Top(wiring.Component):
             tables.lengths[Table.MASKS].eq(coming.mask_beats),
             tables.lengths[Table.SYMBOLS].eq(coming.symbol_beats),
             tables.lengths[Table.CHANNELS].eq(Mux(coming.uniform, 1, coming.out_channels)),
+            sequencer.streams_known.eq(tables.streams_known),
             sequencer.table_done.eq(tables.done),
         ]
         stream_entry = data.View(layout(isa.LANE_STREAM), tables.o.data)

@@ -105,6 +105,7 @@ class Bench:
             ctx.set(dut.writes_idle, not writing)
             ctx.set(dut.write_done, writing == 1)
             ctx.set(dut.write_error, writing == 2 and self.write_fails)
+            ctx.set(dut.streams_known, tabling == 0 or sum(beat[2] for beat in beats) < 4)
             ctx.set(dut.table_done, tables_done)
             ctx.set(dut.layer_idle, running_left == 1)
             read_ready, write_ready = willing and not blocks_wait, willing and not writing
@@ -139,7 +140,7 @@ class Bench:
                 if table_start:
                     tabling, tables_done = 2, False
             if stream_request:
-                assert not streams_wait
+                assert not streams_wait and ctx.get(dut.streams_known)
                 beats.extend(
                     (stream_word(n), int(n == self.bad_stream_beat), 0, n % CONFIG.lanes, requested % 2)
                     for n in range(STREAM_BEATS)

@@ -128,8 +128,7 @@ EXTREME = {
         pitch=65535,
     ),
     "layer: smallest": layer(in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1),
-    "layer: uniform": layer(uniform=1, beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 1, 0)),
-    "layer: gathered": layer(gathered=1, uniform=1, words=1),
+    "layer: gathered": layer(gathered=1, uniform=1, words=1, beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 1, 0)),
     "load: last lane": load(lane_from=CONFIG.lanes - 1, lane_to=CONFIG.lanes),
 }
 
