@@ -32,6 +32,7 @@ class Lanes(wiring.Component):
     come two cycles after the last table beat at the earliest. `table_phases` are the phases of the layer whose tables
     arrive.
 
+    `gathered` is the layer's, as RowArbiter needs it.
     `clear` resets all state but tables, activations and stall counts. `read_address` reads lane 0's activations; see
     Lane. `load_from` and `load_to` are the lanes that loads are for.
     `stall` is how many cycles lane `stall_lane` has stalled since `count_start`, while `stall_read` is high; see
@@ -50,6 +51,7 @@ class Lanes(wiring.Component):
                 "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
                 "load_from": In(8),
                 "load_to": In(8),
+                "gathered": In(1),
                 "start": In(1),
                 "running": In(1),
                 "clear": In(1),
@@ -72,6 +74,7 @@ class Lanes(wiring.Component):
         config = self._config
         arbiter = RowArbiter(config)
         m.submodules.arbiter = ResetInserter(self.clear)(arbiter)
+        m.d.comb += arbiter.gathered.eq(self.gathered)
         connect(m, arbiter.o, flipped(self.o))
         table = self._table(m)
 
@@ -138,7 +141,7 @@ class Lanes(wiring.Component):
             stalls.read.eq(self.stall_read),
             stalls.lane.eq(self.stall_lane),
             self.stall.eq(stalls.count),
-            self.done.eq(done.all()),
+            self.done.eq(done.all() & ~arbiter.busy),
             self.stalled_lanes.eq(sum(stalled)),
         ]
         return m

@@ -105,7 +105,8 @@ class Top(wiring.Component):
             tables.lengths[Table.TAPS].eq(coming.taps),
             tables.lengths[Table.MASKS].eq(coming.mask_beats),
             tables.lengths[Table.SYMBOLS].eq(coming.symbol_beats),
-            tables.lengths[Table.CHANNELS].eq(coming.out_channels),
+            tables.lengths[Table.CHANNELS].eq(Mux(coming.uniform, 1, coming.out_channels)),
+            sequencer.streams_known.eq(tables.streams_known),
             sequencer.table_done.eq(tables.done),
         ]
         stream_entry = data.View(layout(isa.LANE_STREAM), tables.o.data)
@@ -138,6 +139,7 @@ class Top(wiring.Component):
             lanes.load_to.eq(coming.lane_to),
             lanes.table_phases.eq(coming.phases),
             lanes.layer.bank.eq(sequencer.bank),
+            lanes.gathered.eq(descriptor.gathered),
             requant.bank.eq(sequencer.bank),
             writeback.bank.eq(sequencer.bank),
             lanes.running.eq(sequencer.running),
@@ -150,6 +152,7 @@ class Top(wiring.Component):
             sequencer.stalled_lanes.eq(lanes.stalled_lanes),
             sequencer.layer_idle.eq(lanes.done & results_idle),
             maxima.maximum.eq(descriptor.maximum),
+            requant.uniform.eq(descriptor.uniform),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
             sequencer.load_busy.eq(loader.busy | aligner.busy),

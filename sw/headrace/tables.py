@@ -117,7 +117,7 @@ def symbol_beats(codes: Sequence[Code]) -> Beats:
 
 
 def channel_beats(lowered: Lowered, order: NDArray[np.integer]) -> Beats:
-    """Requantisation of the rows in stored order, `order[p]` being the row stored at p: (M,) uint64."""
+    """Requantisation of the rows in stored order, row `order[p]` at p: uint64 (M,), or (1,) where they are uniform."""
     beats = [
         CHANNEL.pack(
             {
@@ -126,7 +126,7 @@ def channel_beats(lowered: Lowered, order: NDArray[np.integer]) -> Beats:
                 "shift": int(lowered.shift[row]),
             }
         )
-        for row in order
+        for row in (order[:1] if lowered.uniform else order)
     ]
     return np.array(beats, np.uint64)
 
