@@ -1,0 +1,197 @@
+"""What a lane would take for its stream alone: when each row's operations are there, if nothing but decoding delays
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..code import Code
+from ..isa import BEAT_BYTES, LITERAL_BITS, MAX_CODE_LENGTH
+from ..stream_decode import lane_symbols
+from .costs import (
+    ADDRESS_DELAY,
+    CODE_CHANGE_CYCLES,
+    OPERATION_DELAY,
+    OPERATION_PLACES,
+    PIECE,
+    PLACES,
+    SUM_DELAY,
+    SYMBOL_PLACES,
+    SYMBOLS_AHEAD,
+    IntArray,
+)
+
+
+LONG_AGO = -(1 << 60)
+
+
+@dataclass(frozen=True, eq=False)
+class LaneStream:
+    """The symbols of one lane's rows, (n,) each."""
+
+    beats: int
+    """Of the stream."""
+    bits: IntArray
+    """Bits of each symbol."""
+    beat: IntArray
+    """Beat that holds its last bit."""
+    end: npt.NDArray[np.bool_]
+    """It ends a row."""
+    wraps: IntArray
+    """Ends of kernel taps that its run of zeros passes."""
+
+    @property
+    def rows(self) -> int:
+        return int(np.count_nonzero(self.end))
+
+
+def read_stream(codes: Sequence[Code], data: bytes, rows: int, in_channels: int, table: int) -> LaneStream:
+    """The symbols of `rows` rows that begin in code `table`; LaneError as `lane_operations`."""
+    symbols = lane_symbols(codes, data, rows, table)
+    bits = np.diff(symbols.starts)
+    used = np.cumsum(np.where(symbols.end, 0, symbols.run + 1))
+    ends = np.flatnonzero(symbols.end)
+    row = np.cumsum(symbols.end) - symbols.end
+    before = np.concatenate([[0], used[ends]])[row]  # positions of the rows before
+    place = np.where(symbols.end, 0, (used - 1 - before) // in_channels)
+    wraps = np.diff(place, prepend=0)
+    return LaneStream(
+        len(data) // BEAT_BYTES,
+        bits,
+        (symbols.starts[1:] - 1) // (8 * BEAT_BYTES),
+        symbols.end,
+        np.where(symbols.end, 0, np.maximum(wraps, 0)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SymbolTimes:
+    """When a lane's symbols move on, (n,) each, if all beats are there and every sum is taken at once."""
+
+    decoded: IntArray
+    """Its last bits are consumed."""
+    taken: IntArray
+    """Its address is begun with."""
+
+
+def symbol_times(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
+    """Each lane's symbols, from its first on at 0, by its stream and `words`.
+
+    A symbol waits for bits (pieces of 16, one every second cycle, one held ahead), for its place behind those that wait
+    for their addresses, these for their place behind the operations that wait for the MACs.
+    """
+    order = sorted(range(len(lanes)), key=lambda n: -lanes[n][0].bits.size)
+    sizes = np.array([lanes[n][0].bits.size for n in order], np.int64)
+    longest, count = int(sizes.max(initial=0)), len(lanes)
+    table = _Table(longest, count)
+    for column, n in enumerate(order):
+        table.fill(column, *lanes[n])
+    decoded, taken, left, begun = (np.full((longest + PLACES, count), LONG_AGO, np.int64) for _ in range(4))
+    now, piece, accepted, busy_until = (np.zeros(count, np.int64) for _ in range(4))
+    now -= 1
+    piece -= 2
+    accepted -= 1
+    active = count - np.searchsorted(sizes[::-1], np.arange(1, longest + 1), side="left")
+    for step, width in enumerate(active.tolist()):
+        t, held, row = now[:width], piece[:width], step + PLACES
+        t += table.gap[step, :width]
+        np.maximum(t, left[row - SYMBOL_PLACES, :width] + 1, out=t)
+        np.maximum(t, held + 1, out=t)
+        held[:] = np.where(table.crosses[step, :width], np.maximum(held + 2, t), held)
+        literal = table.literals[step]
+        if literal is not None:
+            late, mine = t[literal[0]], held[literal[0]]
+            for crosses in literal[1:]:
+                late = np.maximum(late + 1, mine + 1)
+                mine = np.where(crosses, np.maximum(mine + 2, late), mine)
+            t[literal[0]], held[literal[0]] = late, mine
+        decoded[row, :width] = t
+        done = accepted[:width]
+        done += 1
+        np.maximum(done, t + ADDRESS_DELAY, out=done)
+        np.maximum(done, begun[row - OPERATION_PLACES, :width], out=done)
+        taken[row, :width] = done
+        free = busy_until[:width]
+        # The operation of the symbol before, or of an empty row, goes to the MACs.
+        releases = table.releases[step, :width]
+        start = np.maximum(free, done + OPERATION_DELAY)
+        begun[row - 1, :width] = np.where(releases, start, free)
+        free[:] = np.where(releases, start + table.words[:width], free)
+        begun[row, :width] = free
+        done += table.wraps[step, :width]
+        left[row, :width] = done
+    result: list[SymbolTimes] = [SymbolTimes(sizes, sizes)] * count
+    for column, n in enumerate(order):
+        stop = PLACES + lanes[n][0].bits.size
+        result[n] = SymbolTimes(decoded[PLACES:stop, column], taken[PLACES:stop, column])
+    return result
+
+
+class _Table:
+    """What the lanes' symbols ask for, step by step, a column for each lane."""
+
+    def __init__(self, steps: int, lanes: int) -> None:
+        self.gap = np.ones((steps, lanes), np.int64)
+        self.wraps = np.zeros((steps, lanes), np.int64)
+        self.crosses = np.zeros((steps, lanes), np.bool_)
+        self.releases = np.zeros((steps, lanes), np.bool_)
+        self.words = np.zeros(lanes, np.int64)
+        self.literals: list[tuple[IntArray, ...] | None] = [None] * steps
+
+    def fill(self, column: int, stream: LaneStream, words: int) -> None:
+        size = stream.bits.size
+        literal = stream.bits > MAX_CODE_LENGTH
+        behind = MAX_CODE_LENGTH + np.cumsum(stream.bits)  # the head is filled first
+        first = behind - stream.bits + np.where(literal, stream.bits - LITERAL_BITS, stream.bits)
+        piece = [(behind - stream.bits) // PIECE, first // PIECE, (first + LITERAL_BITS // 2) // PIECE, behind // PIECE]
+        self.words[column] = words
+        self.wraps[:size, column] = stream.wraps
+        self.gap[1:size, column] += np.where(literal & stream.end, CODE_CHANGE_CYCLES, 0)[:-1]
+        self.crosses[:size, column] = piece[1] > piece[0]
+        tap = ~stream.end
+        self.releases[0, column] = bool(size) and bool(stream.end[0])
+        self.releases[1:size, column] = tap[:-1] | stream.end[1:]
+        for step in np.flatnonzero(literal).tolist():
+            halves = bool(piece[2][step] > piece[1][step]), bool(piece[3][step] > piece[2][step])
+            known = self.literals[step] or (np.zeros(0, np.int64),) * 3
+            self.literals[step] = tuple(np.append(old, new) for old, new in zip(known, (column, *halves), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class RowTimes:
+    """Of a lane's rows, (rows,) each: what they ask of the MACs, and when the decoder lets them."""
+
+    passes: IntArray
+    """Operations: taps, or one of weight 0."""
+    first: IntArray
+    """When the first operation is there."""
+    last: IntArray
+    """When the last operation can begin at the earliest, `words` cycles for each one before it."""
+    ahead: IntArray
+    """When the decoder is as far beyond the row's first symbol as it can run ahead of the MACs."""
+
+
+def row_times(stream: LaneStream, times: SymbolTimes, words: int) -> RowTimes:
+    """Rows of a lane whose symbols move on at `times`."""
+    if not stream.end.any():
+        none = np.zeros(0, np.int64)
+        return RowTimes(none, none, none, none)
+    taken = times.taken
+    ends = np.flatnonzero(stream.end)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    taps = ends - starts
+    passes = np.maximum(taps, 1)
+    # An operation is released by the symbol behind it; that of a row without taps by its end.
+    released = np.append(taken[1:], taken[-1])
+    released[ends] = taken[ends]
+    kth = np.arange(ends[-1] + 1) - np.repeat(starts, taps + 1)
+    lead = released - kth * words  # the row's first operation must have begun by then
+    lead[ends[taps > 0]] = LONG_AGO
+    last = np.maximum.reduceat(lead, starts)
+    ahead = taken[np.minimum(starts + SYMBOLS_AHEAD, taken.size - 1)]
+    delay = OPERATION_DELAY + SUM_DELAY
+    return RowTimes(passes, released[starts] + delay, last + (passes - 1) * words + delay, ahead + delay)
