@@ -26,7 +26,9 @@ FRAGMENT_CYCLES = 1
 SPLIT_FRAGMENT_CYCLES = 2
 """The same where columns go to two planes."""
 OUTPUT_WORDS = 13
-"""Words between a lane and the write-back: buffers and requantisation."""
+"""Words between a lane and the write-back at most: buffers and requantisation."""
+OUTPUT_DELAY = 12
+"""Cycles that a word takes from there to there."""
 
 FIRST_SYMBOL = 17
 """From a layer's start to its first symbol at the earliest: the first code is loaded."""
@@ -38,14 +40,14 @@ OPERATION_DELAY = 3
 """From the symbol behind an operation to the MACs."""
 SUM_DELAY = 7
 """From the MACs to the sum."""
-DRAIN = 14
-"""From a layer's last word to its end: requantisation, write-back, the signature."""
+DRAIN = 4
+"""From the write-back of a layer's last word to its end: the memory, the signature."""
 LAYER_GAP = 2
 """From the end of a layer to the start of the next one."""
 BLOCK_REQUEST = 3
 """From the front's request to the memory's, and back from its first beat."""
-BURST_CYCLES = 4
-"""A port requests one of the lanes' bursts in so many cycles."""
+BURST_CYCLES, BLOCK_BURST_CYCLES = 4, 2
+"""A port requests one of the lanes' bursts in so many cycles, one of a block's."""
 STREAM_REQUEST = 6
 """From the front's request of the streams to the memory's for the first burst."""
 OUTSTANDING_BURSTS = 8

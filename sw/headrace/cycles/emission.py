@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .costs import OUTPUT_WORDS
+from .costs import OUTPUT_DELAY, OUTPUT_WORDS
 from .lanes import RowTimes
 
 NEVER = 1 << 60
@@ -91,7 +91,7 @@ def emit(times: Sequence[RowTimes], words: int, maximum: bool, writes: Sequence[
         granted = max(free, ready[number]) + 1
         end = lane.leave(granted)
         # The write-back is behind by the words between; where it takes longer, the words wait in the lane.
-        written = max(written, end - words + 1) + lane.write
+        written = max(written, end - words + 1 + OUTPUT_DELAY) + lane.write
         held = max(end, written - OUTPUT_WORDS * lane.write // words)
         output_waits += granted - ready[number] + held - end
         lane.free, free, last = held + 1, held, number
@@ -99,7 +99,7 @@ def emit(times: Sequence[RowTimes], words: int, maximum: bool, writes: Sequence[
         lane.next_row()
         ready[number] = max(lane.ready, held + 1)  # until then the lane shows its old word
     return Run(
-        max(written, free),
+        max(written, free + OUTPUT_DELAY),
         free,
         [lane.begins for lane in lanes],
         output_waits,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import Config
 from ..device.layer import read_codes, split_tables
@@ -15,7 +16,7 @@ from . import costs
 from .costs import IntArray
 from .emission import Run, emit
 from .lanes import LaneStream, RowTimes, SymbolTimes, read_stream, row_times, symbol_times
-from .memory import Memory, Port
+from .memory import Blocks, Memory, Port, StreamNeed
 
 DESCRIPTOR_BEATS = DESCRIPTOR_BYTES // BEAT_BYTES
 
@@ -60,81 +61,98 @@ class Timeline:
     def run(self) -> list[DescriptorCycles]:
         """All descriptors, END included."""
         ports = [Port(self.memory, self.config) for _ in range(self.config.read_ports)]
-        layers = iter(self.layers)
+        program, layers = self.image.program, iter(self.layers)
         result: list[DescriptorCycles] = []
-        front = 2  # from start to the first descriptor's request
-        idle = requested = 0  # when the back has ended its layer, when that layer's streams were requested
-        for fields in self.image.program:
+        idle = requested = 0.0  # when the back had ended its layer, when that layer's streams were requested
+        ahead = Blocks(2, _blocks(program[0]))
+        for number, fields in enumerate(program):
+            following = _blocks(program[number + 1]) if number + 1 < len(program) else []
+            arrived = ahead.finish(ports[0])
             before = result[-1].end if result else 0
-            checked = ports[0].block(front, DESCRIPTOR_BEATS) + costs.DESCRIPTOR_CHECK
             if fields["opcode"] != Opcode.LAYER:
-                begin = max(checked, idle) + 1
-                end = begin + self._transfer(fields, begin, ports)
-                result.append(DescriptorCycles(begin, end, end - before, None, 0, 0))
-                front, idle = end + 1, end
+                begin = max(arrived[0], idle) + 1
+                idle = begin + self._transfer(fields, begin, ports)
+                result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
+                ahead = Blocks(idle + 1, following)
                 continue
-            layer = next(layers)
-            tables = ports[0].block(checked, fields["beats"]) + costs.TABLE_CHECK
-            asked = max(tables, requested)
+            asked = max(arrived[1] + costs.TABLE_CHECK, requested)
             start = max(asked + 1, idle + costs.LAYER_GAP)
-            run, requested, wait = self._layer(layer, ports, asked, start)
-            end = start + costs.FIRST_SYMBOL + run.end + costs.DRAIN
-            result.append(DescriptorCycles(start, end, end - before, run, start - idle - costs.LAYER_GAP, wait))
-            front, idle = start + 2, end
+            ahead = Blocks(start + 2, following)
+            run, requested, wait = self._layer(next(layers), ports, asked, start, ahead)
+            tables_wait = round(start - idle - costs.LAYER_GAP)
+            idle = start + costs.FIRST_SYMBOL + run.end + costs.DRAIN
+            result.append(DescriptorCycles(round(start), round(idle), round(idle) - before, run, tables_wait, wait))
         return result
 
-    def _transfer(self, fields: Mapping[str, int], begin: int, ports: Sequence[Port]) -> int:
+    def _transfer(self, fields: Mapping[str, int], begin: float, ports: Sequence[Port]) -> float:
         """Cycles of LOAD, STORE and END."""
         beat_cycles = max(1, BEAT_BYTES // self.config.pixels)
         if fields["opcode"] == Opcode.LOAD:
-            arrived = ports[0].block(begin, fields["beats"], beat_cycles)
+            (arrived,) = Blocks(begin, [fields["beats"]], beat_cycles).finish(ports[0])
             return arrived + beat_cycles + costs.LOAD_END - begin
         if fields["opcode"] == Opcode.STORE:
             return costs.STORE_START + fields["beats"] * beat_cycles + self.memory.latency
         return 1
 
-    def _layer(self, layer: _Layer, ports: Sequence[Port], asked: int, start: int) -> tuple[Run, int, int]:
+    def _layer(
+        self, layer: _Layer, ports: Sequence[Port], asked: float, start: float, ahead: Blocks
+    ) -> tuple[Run, float, int]:
         """The run from `start` on, when the last burst of its streams was requested, and what waiting for beats cost."""
         fields, lanes = layer.fields, len(layer.lanes)
-        streams = [self.streams[number][0] for number in layer.lanes]
-        arrivals: list[IntArray] = [np.zeros(0, np.int64)] * lanes
-        for number, port in enumerate(ports):
-            own = range(number, lanes, len(ports))
-            for lane, times in zip(own, port.streams(asked, [streams[n].beats for n in own]), strict=True):
-                arrivals[lane] = times - start
-        ready: dict[int, RowTimes] = {}
-        delayed = []
-        for number, stream, arrival in zip(layer.lanes, streams, arrivals, strict=True):
-            times = self.times[number]
-            there = arrival[stream.beat] + (costs.BEAT_TO_SYMBOL - costs.FIRST_SYMBOL)
-            late = np.maximum.accumulate(np.maximum(there - times.decoded, 0))
-            if late.any():
-                taken = np.maximum(times.taken, times.decoded + late + costs.ADDRESS_DELAY)
-                taken = np.maximum.accumulate(taken - np.cumsum(stream.wraps + 1)) + np.cumsum(stream.wraps + 1)
-                delayed.append(row_times(stream, SymbolTimes(times.decoded + late, taken), fields["words"]))
-            else:
-                if number not in ready:
-                    ready[number] = row_times(stream, times, fields["words"])
-                delayed.append(ready[number])
-        run = emit(delayed, fields["words"], bool(fields["maximum"]), layer.writes)
+        begin = start + costs.FIRST_SYMBOL
+        needs = [self._need(number, asked, begin) for number in layer.lanes]
+        arrivals: list[list[float]] = [[]] * lanes
         requested = asked
         for number, port in enumerate(ports):
-            for lane in range(number, lanes, len(ports)):
-                requested = max(requested, start + costs.FIRST_SYMBOL + self._last_request(streams[lane], run.begins[lane]))
-            requested = max(requested, port.requested)
-        return run, requested, 0
+            own = range(number, lanes, len(ports))
+            times, last = port.serve(asked, [needs[lane] for lane in own], None if number else ahead)
+            requested = max(requested, last)
+            for lane, one in zip(own, times, strict=True):
+                arrivals[lane] = one
+        ready: dict[int, RowTimes] = {}
+        rows, wait = [], 0
+        for number, arrival in zip(layer.lanes, arrivals, strict=True):
+            (stream, words), times = self.streams[number], self.times[number]
+            late = self._late(stream, times, np.array(arrival) - begin)
+            if late is None:
+                if number not in ready:
+                    ready[number] = row_times(stream, times, words)
+                rows.append(ready[number])
+            else:
+                wait = max(wait, int(late[-1]))
+                steps = np.cumsum(stream.wraps + 1)
+                taken = np.maximum(times.taken, times.decoded + late + costs.ADDRESS_DELAY)
+                taken = np.maximum.accumulate(taken - steps) + steps
+                rows.append(row_times(stream, SymbolTimes(times.decoded + late, taken), words))
+        return emit(rows, fields["words"], bool(fields["maximum"]), layer.writes), requested, wait
 
-    def _last_request(self, stream: LaneStream, begins: list[int]) -> int:
-        """When a lane has taken enough beats that there is room for the last ones, at most a burst."""
-        needed = stream.beats - self.config.fifo_beats
-        if needed <= 0 or not stream.rows:
-            return -(1 << 60)
-        symbol = int(np.searchsorted(stream.beat, needed))
-        ends = np.flatnonzero(stream.end)
-        row = int(np.searchsorted(ends, min(symbol, stream.beat.size - 1)))
-        first = ends[row - 1] + 1 if row else 0
-        part = (symbol - first) / (ends[row] - first + 1)
-        return round(begins[row] + part * (begins[row + 1] - begins[row]))
+    def _need(self, number: int, asked: float, begin: float) -> StreamNeed:
+        """When a lane that begins to decode at `begin` wants the bursts of its stream."""
+        stream, burst = self.streams[number][0], self.config.burst_beats
+        if not stream.rows:
+            return StreamNeed(stream.beats, [begin] * -(-stream.beats // burst), [asked] * -(-stream.beats // burst))
+        firsts = np.arange(0, stream.beats, burst)
+        decoded = self.times[number].decoded
+        last = decoded.size - 1
+        needed = begin + decoded[np.minimum(np.searchsorted(stream.beat, firsts), last)]
+        taken = np.minimum(firsts + burst, stream.beats) - self.config.fifo_beats
+        place = np.minimum(np.searchsorted(stream.beat, taken - 1), last)
+        room = np.where(taken <= 0, asked, begin + decoded[place])
+        return StreamNeed(stream.beats, needed.tolist(), room.tolist())
+
+    def _late(self, stream: LaneStream, times: SymbolTimes, arrival: NDArray[np.float64]) -> IntArray | None:
+        """How much later each symbol is decoded as its beats arrive then; None where they are all in time."""
+        if not stream.rows:
+            return None
+        burst, offset = np.divmod(stream.beat, self.config.burst_beats)
+        there = np.ceil(arrival[burst] + offset).astype(np.int64) + costs.BEAT_TO_SYMBOL
+        late = np.maximum.accumulate(np.maximum(there - times.decoded, 0))
+        return late if late[-1] else None
+
+
+def _blocks(fields: Mapping[str, int]) -> list[int]:
+    """Beats that the front fetches for a descriptor before it can run."""
+    return [DESCRIPTOR_BEATS, *([fields["beats"]] if fields["opcode"] == Opcode.LAYER else [])]
 
 
 def _read(timeline: Timeline, fields: Mapping[str, int]) -> _Layer:
