@@ -5,6 +5,8 @@ Constants of the RTL have one home here. Those that are sums of pipeline registe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,14 +27,14 @@ FRAGMENT_CYCLES = 1
 """Write-back of the part of a word that lies in one row of the plane."""
 SPLIT_FRAGMENT_CYCLES = 2
 """The same where columns go to two planes."""
-OUTPUT_WORDS = 13
+OUTPUT_WORDS = 14
 """Words between a lane and the write-back at most: buffers and requantisation."""
 OUTPUT_DELAY = 12
 """Cycles that a word takes from there to there."""
 
 FIRST_SYMBOL = 17
 """From a layer's start to its first symbol at the earliest: the first code is loaded."""
-BEAT_TO_SYMBOL = 5
+BEAT_TO_SYMBOL = 7
 """From the arrival of a beat to its first symbol."""
 ADDRESS_DELAY = 4
 """From a symbol's bits to its address."""
@@ -48,7 +50,7 @@ BLOCK_REQUEST = 3
 """From the front's request to the memory's, and back from its first beat."""
 BURST_CYCLES, BLOCK_BURST_CYCLES = 4, 2
 """A port requests one of the lanes' bursts in so many cycles, one of a block's."""
-STREAM_REQUEST = 6
+STREAM_REQUEST = 8
 """From the front's request of the streams to the memory's for the first burst."""
 OUTSTANDING_BURSTS = 8
 """Bursts that a port has requested at most before they arrive."""
@@ -79,7 +81,7 @@ def row_cycles(W: npt.ArrayLike, words: int, in_channels: int | None = None) -> 
     return np.maximum(np.maximum(taps, 1) * words, taps + 1 + passed).astype(np.int64)
 
 
-def write_cycles(fields: dict[str, int], first_row: int, first_word: int, pixels: int) -> int:
+def write_cycles(fields: Mapping[str, int], first_row: int, first_word: int, pixels: int) -> int:
     """Cycles of the write-back for the `words` words of a channel that begin at a row and word of the output plane.
 
     `fields` are those of the LAYER descriptor.

@@ -13,55 +13,55 @@ NEVER = 1 << 60
 
 @dataclass(frozen=True)
 class Run:
-    """What running a layer's rows came to, in cycles since the same moment as the lanes' times."""
+    """What running a layer's rows came to, in cycles since the same moment as the lanes' times.
+
+    Waits and MAC cycles are those of all lanes together.
+    """
 
     end: int
     """The last word has been written back."""
-    lanes_end: int
-    """The last lane's last word has left it."""
-    begins: list[list[int]]
-    """For each lane when each row's first operation could begin, and when the last one had left."""
+    mac_cycles: int
+    """Cycles in which lanes multiply."""
     output_waits: int
-    """Cycles in which lanes waited for the way out, all together."""
+    """Cycles in which lanes wait for the way out."""
     decode_waits: int
-    """Cycles in which lanes waited for operations, all together."""
+    """Cycles in which lanes wait for operations."""
 
 
 class _Lane:
-    """One lane's rows, as plain numbers."""
+    """One lane's rows, as plain numbers: `ready` is when the present row's first word that leaves is there."""
 
     def __init__(self, times: RowTimes, words: int, maximum: bool, write: int) -> None:
-        self.words, self.maximum, self.write = words, maximum, write
-        self.passes, self.first = times.passes.tolist(), times.first.tolist()
-        self.last, self.ahead = times.last.tolist(), times.ahead.tolist()
-        self.row = 0
-        self.late = 0  # the decoder had to wait so long for the MACs
-        self.free = 0
-        self.begins: list[int] = []
+        self.write = write
+        self.passes = times.passes.tolist()
         self.decode_waits = 0
         self.ready = NEVER
-        self.next_row()
+        self._words, self._maximum = words, maximum
+        self._first, self._last, self._ahead = times.first.tolist(), times.last.tolist(), times.ahead.tolist()
+        self._row = -1
+        self._late = 0  # the decoder has had to wait so long for the MACs
+        self.next_row(0)
 
-    def next_row(self) -> None:
-        """`ready`: when the next row's first word that leaves is there."""
-        self.begins.append(self.free)
-        if self.row == len(self.passes):
+    def next_row(self, free: int) -> None:
+        """Go on to the next row; the MACs are done with the one before at `free`."""
+        self._row += 1
+        if self._row == len(self.passes):
             self.ready = NEVER
             return
-        self.late = max(self.late, self.free - self.ahead[self.row])
-        if self.maximum:
-            self.ready = max(self.free, self.first[self.row] + self.late)
+        self._late = max(self._late, free - self._ahead[self._row])
+        if self._maximum:
+            self.ready = max(free, self._first[self._row] + self._late)
         else:
-            busy = self.free + (self.passes[self.row] - 1) * self.words
-            self.ready = max(busy, self.last[self.row] + self.late)
+            busy = free + (self.passes[self._row] - 1) * self._words
+            self.ready = max(busy, self._last[self._row] + self._late)
             self.decode_waits += self.ready - busy
 
     def leave(self, granted: int) -> int:
-        """The cycle in which the row's last word leaves, if nothing holds it up."""
-        if not self.maximum:
-            return granted + self.words - 1
-        busy = granted + self.passes[self.row] * self.words - 1
-        end = max(busy, self.last[self.row] + self.late + self.words - 1)
+        """The cycle in which the row's last word leaves if the first one does at `granted` and nothing holds it up."""
+        if not self._maximum:
+            return granted + self._words - 1
+        busy = granted + self.passes[self._row] * self._words - 1
+        end = max(busy, self._last[self._row] + self._late + self._words - 1)
         self.decode_waits += end - busy
         return end
 
@@ -77,31 +77,19 @@ def emit(times: Sequence[RowTimes], words: int, maximum: bool, writes: Sequence[
     """
     lanes = [_Lane(one, words, maximum, write) for one, write in zip(times, writes, strict=True)]
     count, ready = len(lanes), [lane.ready for lane in lanes]
-    last, free, written, output_waits = count - 1, 0, 0, 0
+    last, free, written, output_waits = 0, 0, 0, 0
     for _ in range(sum(len(lane.passes) for lane in lanes)):
         # The next lane behind the last one that waits, else the one that comes first.
-        for step in range(1, count + 1):
-            number = (last + step) % count
-            if ready[number] <= free:
-                break
-        else:
-            soonest = min(ready)
-            number = next(n for n in ((last + s) % count for s in range(1, count + 1)) if ready[n] == soonest)
+        now = max(free, min(ready))
+        number = next(n for n in (*range(last + 1, count), *range(last + 1)) if ready[n] <= now)
         lane = lanes[number]
-        granted = max(free, ready[number]) + 1
-        end = lane.leave(granted)
-        # The write-back is behind by the words between; where it takes longer, the words wait in the lane.
+        end = lane.leave(now + 1)
+        # Where the write-back takes longer, words fill the places up to it, and those that have none wait in the lane.
         written = max(written, end - words + 1 + OUTPUT_DELAY) + lane.write
         held = max(end, written - OUTPUT_WORDS * lane.write // words)
-        output_waits += granted - ready[number] + held - end
-        lane.free, free, last = held + 1, held, number
-        lane.row += 1
-        lane.next_row()
+        output_waits += now - ready[number] + held - end
+        free, last = held, number
+        lane.next_row(held + 1)
         ready[number] = max(lane.ready, held + 1)  # until then the lane shows its old word
-    return Run(
-        max(written, free + OUTPUT_DELAY),
-        free,
-        [lane.begins for lane in lanes],
-        output_waits,
-        sum(lane.decode_waits for lane in lanes),
-    )
+    macs = sum(sum(lane.passes) for lane in lanes) * words
+    return Run(max(written, free + OUTPUT_DELAY), macs, output_waits, sum(lane.decode_waits for lane in lanes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,6 @@ from .costs import (
     SYMBOLS_AHEAD,
     IntArray,
 )
-
 
 LONG_AGO = -(1 << 60)
 
@@ -55,7 +55,7 @@ def read_stream(codes: Sequence[Code], data: bytes, rows: int, in_channels: int,
     bits = np.diff(symbols.starts)
     used = np.cumsum(np.where(symbols.end, 0, symbols.run + 1))
     ends = np.flatnonzero(symbols.end)
-    row = np.cumsum(symbols.end) - symbols.end
+    row: IntArray = np.cumsum(symbols.end) - symbols.end
     before = np.concatenate([[0], used[ends]])[row]  # positions of the rows before
     place = np.where(symbols.end, 0, (used - 1 - before) // in_channels)
     wraps = np.diff(place, prepend=0)
@@ -87,9 +87,7 @@ def symbol_times(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
     order = sorted(range(len(lanes)), key=lambda n: -lanes[n][0].bits.size)
     sizes = np.array([lanes[n][0].bits.size for n in order], np.int64)
     longest, count = int(sizes.max(initial=0)), len(lanes)
-    table = _Table(longest, count)
-    for column, n in enumerate(order):
-        table.fill(column, *lanes[n])
+    table = _Table(longest, [lanes[n] for n in order])
     decoded, taken, left, begun = (np.full((longest + PLACES, count), LONG_AGO, np.int64) for _ in range(4))
     now, piece, accepted, busy_until = (np.zeros(count, np.int64) for _ in range(4))
     now -= 1
@@ -102,13 +100,13 @@ def symbol_times(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
         np.maximum(t, left[row - SYMBOL_PLACES, :width] + 1, out=t)
         np.maximum(t, held + 1, out=t)
         held[:] = np.where(table.crosses[step, :width], np.maximum(held + 2, t), held)
-        literal = table.literals[step]
-        if literal is not None:
-            late, mine = t[literal[0]], held[literal[0]]
-            for crosses in literal[1:]:
-                late = np.maximum(late + 1, mine + 1)
+        literal, *halves = table.literals(step)
+        if literal.size:
+            late, mine = t[literal], held[literal]
+            for crosses in halves:
+                late = np.maximum(late, mine) + 1
                 mine = np.where(crosses, np.maximum(mine + 2, late), mine)
-            t[literal[0]], held[literal[0]] = late, mine
+            t[literal], held[literal] = late, mine
         decoded[row, :width] = t
         done = accepted[:width]
         done += 1
@@ -134,31 +132,42 @@ def symbol_times(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
 class _Table:
     """What the lanes' symbols ask for, step by step, a column for each lane."""
 
-    def __init__(self, steps: int, lanes: int) -> None:
-        self.gap = np.ones((steps, lanes), np.int64)
-        self.wraps = np.zeros((steps, lanes), np.int64)
-        self.crosses = np.zeros((steps, lanes), np.bool_)
-        self.releases = np.zeros((steps, lanes), np.bool_)
-        self.words = np.zeros(lanes, np.int64)
-        self.literals: list[tuple[IntArray, ...] | None] = [None] * steps
+    def __init__(self, steps: int, lanes: Sequence[tuple[LaneStream, int]]) -> None:
+        self.gap = np.ones((steps, len(lanes)), np.int64)
+        """Cycles from the symbol before, at least."""
+        self.wraps = np.zeros((steps, len(lanes)), np.int64)
+        self.crosses = np.zeros((steps, len(lanes)), np.bool_)
+        """Its codeword ends in another piece than it begins in."""
+        self.releases = np.zeros((steps, len(lanes)), np.bool_)
+        """An operation goes to the MACs when it comes: that of the tap before, or of a row without taps."""
+        self.words = np.array([words for _, words in lanes], np.int64)
+        halves = [self._fill(column, stream) for column, (stream, _) in enumerate(lanes)]
+        step, column, first, second = (np.concatenate(parts) for parts in zip(*halves, strict=True))
+        order = np.argsort(step, kind="stable")
+        cuts = np.searchsorted(step[order], np.arange(1, steps))
+        self._literals = [np.split(part[order], cuts) for part in (column, first, second)]
 
-    def fill(self, column: int, stream: LaneStream, words: int) -> None:
+    def _fill(self, column: int, stream: LaneStream) -> tuple[npt.NDArray[Any], ...]:
+        """One lane's column. Returns of each literal its step, its column, and whether its halves end in other
+        pieces than they begin in."""
         size = stream.bits.size
         literal = stream.bits > MAX_CODE_LENGTH
-        behind = MAX_CODE_LENGTH + np.cumsum(stream.bits)  # the head is filled first
-        first = behind - stream.bits + np.where(literal, stream.bits - LITERAL_BITS, stream.bits)
-        piece = [(behind - stream.bits) // PIECE, first // PIECE, (first + LITERAL_BITS // 2) // PIECE, behind // PIECE]
-        self.words[column] = words
+        stop = MAX_CODE_LENGTH + np.cumsum(stream.bits)  # the head is filled first
+        codeword = np.where(literal, stop - LITERAL_BITS, stop)
+        begins, middle, half, ends = (
+            place // PIECE for place in (stop - stream.bits, codeword, codeword + LITERAL_BITS // 2, stop)
+        )
+        tap = ~stream.end
         self.wraps[:size, column] = stream.wraps
         self.gap[1:size, column] += np.where(literal & stream.end, CODE_CHANGE_CYCLES, 0)[:-1]
-        self.crosses[:size, column] = piece[1] > piece[0]
-        tap = ~stream.end
-        self.releases[0, column] = bool(size) and bool(stream.end[0])
-        self.releases[1:size, column] = tap[:-1] | stream.end[1:]
-        for step in np.flatnonzero(literal).tolist():
-            halves = bool(piece[2][step] > piece[1][step]), bool(piece[3][step] > piece[2][step])
-            known = self.literals[step] or (np.zeros(0, np.int64),) * 3
-            self.literals[step] = tuple(np.append(old, new) for old, new in zip(known, (column, *halves), strict=True))
+        self.crosses[:size, column] = middle > begins
+        self.releases[:size, column] = np.append(stream.end[:1], tap[:-1] | stream.end[1:])
+        step = np.flatnonzero(literal)
+        return step, np.full(step.size, column), (half > middle)[step], (ends > half)[step]
+
+    def literals(self, step: int) -> list[npt.NDArray[Any]]:
+        """Columns that have a literal in this step, and for each half whether it ends in another piece."""
+        return [part[step] for part in self._literals]
 
 
 @dataclass(frozen=True, eq=False)

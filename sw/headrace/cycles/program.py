@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Config
 from ..device.layer import read_codes, split_tables
 from ..image import Image
 from ..isa import BEAT_BYTES, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, Opcode
@@ -34,8 +33,8 @@ class DescriptorCycles:
     """Of a layer."""
     tables_wait: int
     """How long a layer's tables kept it from starting when the one before had ended."""
-    stream_wait: int
-    """How much longer the layer took than if every beat of its streams had been there."""
+    stream_waits: int
+    """How long lanes waited for beats of their streams, all lanes together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +52,41 @@ class Timeline:
 
     def __init__(self, image: Image, memory: Memory) -> None:
         self.image, self.config, self.memory = image, image.config, memory
-        self.streams: list[tuple[LaneStream, int]] = []
+        self._streams: list[tuple[LaneStream, int]] = []
+        """Each with the words of its rows; equal ones once."""
         self._known: dict[tuple[int, ...], int] = {}
-        self.layers = [_read(self, fields) for fields in image.program if fields["opcode"] == Opcode.LAYER]
-        self.times = symbol_times(self.streams)
+        self._layers = [self._read(fields) for fields in image.program if fields["opcode"] == Opcode.LAYER]
+        self._times = symbol_times(self._streams)
+
+    def _read(self, fields: Mapping[str, int]) -> _Layer:
+        """A layer's tables."""
+        beats = np.frombuffer(self.image.blob, "<u8", fields["beats"], fields["address"])
+        streams, rows, _, code_tables, _, _, symbols, _ = split_tables(beats, self.config.lanes, fields)
+        codes = read_codes(code_tables, symbols)
+        lanes, writes = [], []
+        for stream, row in zip(streams, rows, strict=True):
+            place, entry = LANE_STREAM.unpack(int(stream)), LANE_ROWS.unpack(int(row))
+            key = (
+                place["address"],
+                place["beats"],
+                entry["rows"],
+                entry["table"],
+                fields["in_channels"],
+                fields["words"],
+            )
+            if key not in self._known:
+                self._known[key] = len(self._streams)
+                data = self.image.blob[place["address"] : place["address"] + place["beats"] * BEAT_BYTES]
+                read = read_stream(codes, data, entry["rows"], fields["in_channels"], entry["table"])
+                self._streams.append((read, fields["words"]))
+            lanes.append(self._known[key])
+            writes.append(costs.write_cycles(fields, entry["first_row"], entry["first_word"], self.config.pixels))
+        return _Layer(fields, lanes, writes)
 
     def run(self) -> list[DescriptorCycles]:
         """All descriptors, END included."""
         ports = [Port(self.memory, self.config) for _ in range(self.config.read_ports)]
-        program, layers = self.image.program, iter(self.layers)
+        program, layers = self.image.program, iter(self._layers)
         result: list[DescriptorCycles] = []
         idle = requested = 0.0  # when the back had ended its layer, when that layer's streams were requested
         ahead = Blocks(2, _blocks(program[0]))
@@ -78,10 +103,10 @@ class Timeline:
             asked = max(arrived[1] + costs.TABLE_CHECK, requested)
             start = max(asked + 1, idle + costs.LAYER_GAP)
             ahead = Blocks(start + 2, following)
-            run, requested, wait = self._layer(next(layers), ports, asked, start, ahead)
+            run, requested, waits = self._layer(next(layers), ports, asked, start, ahead)
             tables_wait = round(start - idle - costs.LAYER_GAP)
             idle = start + costs.FIRST_SYMBOL + run.end + costs.DRAIN
-            result.append(DescriptorCycles(round(start), round(idle), round(idle) - before, run, tables_wait, wait))
+            result.append(DescriptorCycles(round(start), round(idle), round(idle) - before, run, tables_wait, waits))
         return result
 
     def _transfer(self, fields: Mapping[str, int], begin: float, ports: Sequence[Port]) -> float:
@@ -97,7 +122,7 @@ class Timeline:
     def _layer(
         self, layer: _Layer, ports: Sequence[Port], asked: float, start: float, ahead: Blocks
     ) -> tuple[Run, float, int]:
-        """The run from `start` on, when the last burst of its streams was requested, and what waiting for beats cost."""
+        """The run from `start` on, when the last burst of its streams was requested, `stream_waits`."""
         fields, lanes = layer.fields, len(layer.lanes)
         begin = start + costs.FIRST_SYMBOL
         needs = [self._need(number, asked, begin) for number in layer.lanes]
@@ -105,34 +130,34 @@ class Timeline:
         requested = asked
         for number, port in enumerate(ports):
             own = range(number, lanes, len(ports))
-            times, last = port.serve(asked, [needs[lane] for lane in own], None if number else ahead)
+            begun, last = port.serve(asked, [needs[lane] for lane in own], None if number else ahead)
             requested = max(requested, last)
-            for lane, one in zip(own, times, strict=True):
+            for lane, one in zip(own, begun, strict=True):
                 arrivals[lane] = one
         ready: dict[int, RowTimes] = {}
-        rows, wait = [], 0
+        rows, waits = [], 0
         for number, arrival in zip(layer.lanes, arrivals, strict=True):
-            (stream, words), times = self.streams[number], self.times[number]
+            (stream, words), times = self._streams[number], self._times[number]
             late = self._late(stream, times, np.array(arrival) - begin)
             if late is None:
                 if number not in ready:
                     ready[number] = row_times(stream, times, words)
                 rows.append(ready[number])
             else:
-                wait = max(wait, int(late[-1]))
+                waits += int(late[-1])
                 steps = np.cumsum(stream.wraps + 1)
                 taken = np.maximum(times.taken, times.decoded + late + costs.ADDRESS_DELAY)
                 taken = np.maximum.accumulate(taken - steps) + steps
                 rows.append(row_times(stream, SymbolTimes(times.decoded + late, taken), words))
-        return emit(rows, fields["words"], bool(fields["maximum"]), layer.writes), requested, wait
+        return emit(rows, fields["words"], bool(fields["maximum"]), layer.writes), requested, waits
 
     def _need(self, number: int, asked: float, begin: float) -> StreamNeed:
         """When a lane that begins to decode at `begin` wants the bursts of its stream."""
-        stream, burst = self.streams[number][0], self.config.burst_beats
+        stream, burst = self._streams[number][0], self.config.burst_beats
         if not stream.rows:
             return StreamNeed(stream.beats, [begin] * -(-stream.beats // burst), [asked] * -(-stream.beats // burst))
         firsts = np.arange(0, stream.beats, burst)
-        decoded = self.times[number].decoded
+        decoded = self._times[number].decoded
         last = decoded.size - 1
         needed = begin + decoded[np.minimum(np.searchsorted(stream.beat, firsts), last)]
         taken = np.minimum(firsts + burst, stream.beats) - self.config.fifo_beats
@@ -153,21 +178,3 @@ class Timeline:
 def _blocks(fields: Mapping[str, int]) -> list[int]:
     """Beats that the front fetches for a descriptor before it can run."""
     return [DESCRIPTOR_BEATS, *([fields["beats"]] if fields["opcode"] == Opcode.LAYER else [])]
-
-
-def _read(timeline: Timeline, fields: Mapping[str, int]) -> _Layer:
-    image, config = timeline.image, timeline.config
-    beats = np.frombuffer(image.blob, "<u8", fields["beats"], fields["address"])
-    streams, rows, _, code_tables, _, _, symbols, _ = split_tables(beats, config.lanes, fields)
-    codes, lanes, writes = None, [], []
-    for place, entry in zip(map(LANE_STREAM.unpack, map(int, streams)), map(LANE_ROWS.unpack, map(int, rows)), strict=True):
-        key = (place["address"], place["beats"], entry["rows"], entry["table"], fields["in_channels"], fields["words"])
-        if key not in timeline._known:
-            codes = codes or read_codes(code_tables, symbols)
-            data = image.blob[place["address"] : place["address"] + place["beats"] * BEAT_BYTES]
-            timeline._known[key] = len(timeline.streams)
-            stream = read_stream(codes, data, entry["rows"], fields["in_channels"], entry["table"])
-            timeline.streams.append((stream, fields["words"]))
-        lanes.append(timeline._known[key])
-        writes.append(costs.write_cycles(fields, entry["first_row"], entry["first_word"], config.pixels))
-    return _Layer(fields, lanes, writes)
