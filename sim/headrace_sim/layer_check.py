@@ -52,8 +52,9 @@ def check_matrix(
 ) -> LayerCheck:
     """Run W (n inputs x m outputs, -128..127) on the RTL and compare.
 
-    The memory is that of the board unless another is given. The sums of products leave the device as they are where they lie in -128..127. The inputs are ones and minus ones on
-    a few positions each, all positions in turn, so that each weight is seen in a sum; random inputs come on top.
+    The memory is that of the board unless another is given. The sums of products leave the device as they are where
+    they lie in -128..127. The inputs are ones and minus ones on a few positions each, all positions in turn, so that
+    each weight is seen in a sum; random inputs come on top.
 
     Raises:
         DataError: W is no such matrix.

@@ -16,7 +16,9 @@ from headrace_sim.network_check import bandwidth
 from random_layers import CONFIGS, cases, library
 
 LAYERS, NETWORKS = 26, 4
-MEMORIES = {"r4x4": Memory(), "r8x2": Memory(1.5, 90), "r2x16": Memory(0.4, 10)}
+FEW = 24
+"""Cycles that an estimate may be off even where that is more than 5 %."""
+MEMORIES = {"r4x4": Memory(), "r8x2": Memory(1.5, 90), "r2x16": Memory(1.0, 10)}
 
 
 @pytest.mark.slow
@@ -35,6 +37,6 @@ def test_random_layers_and_networks(name: str) -> None:
             profile = [device.read(offset("PROFILE", 2 * n)) for n in range(len(image.program))]
         estimated = estimate(image, memory)
         errors.append(abs(estimated.cycles / cycles - 1))
-        assert errors[-1] <= 0.05, (one.kind, cycles, estimated.cycles, list(zip(profile, estimated.descriptors)))
+        assert errors[-1] <= max(0.05, FEW / cycles), (one.kind, cycles, profile, estimated.descriptors)
     assert len(errors) >= 18
     assert np.mean(errors) <= 0.01

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .costs import OUTPUT_DELAY, OUTPUT_WORDS
+from .costs import OUTPUT_DELAY, OUTPUT_WORDS, SUM_DELAY
 from .lanes import RowTimes
 
 NEVER = 1 << 60
@@ -40,6 +40,7 @@ class _Lane:
         self._first, self._last, self._ahead = times.first.tolist(), times.last.tolist(), times.ahead.tolist()
         self._row = -1
         self._late = 0  # the decoder has had to wait so long for the MACs
+        self._waited = False
         self.next_row(0)
 
     def next_row(self, free: int) -> None:
@@ -48,20 +49,31 @@ class _Lane:
         if self._row == len(self.passes):
             self.ready = NEVER
             return
-        self._late = max(self._late, free - self._ahead[self._row])
+        first, last = self._first[self._row], self._last[self._row]
+        self._wait(free)
         if self._maximum:
-            self.ready = max(free, self._first[self._row] + self._late)
+            self.ready = max(free, first + self._late)
         else:
             busy = free + (self.passes[self._row] - 1) * self._words
-            self.ready = max(busy, self._last[self._row] + self._late)
+            self.ready = max(busy, last + self._late)
             self.decode_waits += self.ready - busy
+
+    def _wait(self, until: int) -> None:
+        """The row's first operation is done at `until` at the earliest: the decoder gets no further ahead of it."""
+        late = until - self._ahead[self._row]
+        self._waited |= late > self._late
+        self._late = max(self._late, late)
 
     def leave(self, granted: int) -> int:
         """The cycle in which the row's last word leaves if the first one does at `granted` and nothing holds it up."""
         if not self._maximum:
             return granted + self._words - 1
+        first, last = self._first[self._row], self._last[self._row]
+        # Operations that came to the MACs one by one keep their distance there, however long the first one waits.
+        span = 0 if self._waited else min(last - first, SUM_DELAY)
+        self._wait(granted)
         busy = granted + self.passes[self._row] * self._words - 1
-        end = max(busy, self._last[self._row] + self._late + self._words - 1)
+        end = max(busy, max(granted + span, last + self._late) + self._words - 1)
         self.decode_waits += end - busy
         return end
 

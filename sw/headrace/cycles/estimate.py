@@ -60,7 +60,7 @@ class Estimate:
 
 
 def estimate(image: Image, memory: Memory | None = None) -> Estimate:
-    """What the device takes for one inference; LaneError where a stream does not decode.
+    """What the device takes for one inference; StreamError where tables or streams make no sense.
 
     Within 5 % of the RTL for whole networks, mostly 1 %; where lanes that finish at the same time queue up in another
     order than here, a short layer may be off by more.

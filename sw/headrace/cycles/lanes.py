@@ -27,6 +27,8 @@ from .costs import (
 )
 
 LONG_AGO = -(1 << 60)
+CELLS = 1 << 22
+"""Symbols whose times are worked out together, unless one stream has more: some 300 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +87,19 @@ def symbol_times(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
     for their addresses, these for their place behind the operations that wait for the MACs.
     """
     order = sorted(range(len(lanes)), key=lambda n: -lanes[n][0].bits.size)
-    sizes = np.array([lanes[n][0].bits.size for n in order], np.int64)
+    result: dict[int, SymbolTimes] = {}
+    while order:
+        together = max(1, CELLS // max(1, lanes[order[0]][0].bits.size))
+        group, order = order[:together], order[together:]
+        result |= zip(group, _step([lanes[n] for n in group]), strict=True)
+    return [result[n] for n in range(len(lanes))]
+
+
+def _step(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
+    """As `symbol_times`, the longest stream first: a symbol of every lane at a time."""
+    sizes = np.array([stream.bits.size for stream, _ in lanes], np.int64)
     longest, count = int(sizes.max(initial=0)), len(lanes)
-    table = _Table(longest, [lanes[n] for n in order])
+    table = _Table(longest, lanes)
     decoded, taken, left, begun = (np.full((longest + PLACES, count), LONG_AGO, np.int64) for _ in range(4))
     now, piece, accepted, busy_until = (np.zeros(count, np.int64) for _ in range(4))
     now -= 1
@@ -122,11 +134,10 @@ def symbol_times(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
         begun[row, :width] = free
         done += table.wraps[step, :width]
         left[row, :width] = done
-    result: list[SymbolTimes] = [SymbolTimes(sizes, sizes)] * count
-    for column, n in enumerate(order):
-        stop = PLACES + lanes[n][0].bits.size
-        result[n] = SymbolTimes(decoded[PLACES:stop, column], taken[PLACES:stop, column])
-    return result
+    return [
+        SymbolTimes(decoded[PLACES : PLACES + size, column], taken[PLACES : PLACES + size, column])
+        for column, size in enumerate(sizes.tolist())
+    ]
 
 
 class _Table:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..device.layer import read_codes, split_tables
+from ..device.report import Fault
+from ..errors import StreamError
 from ..image import Image
 from ..isa import BEAT_BYTES, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, Opcode
 from . import costs
@@ -55,14 +57,21 @@ class Timeline:
         self._streams: list[tuple[LaneStream, int]] = []
         """Each with the words of its rows; equal ones once."""
         self._known: dict[tuple[int, ...], int] = {}
-        self._layers = [self._read(fields) for fields in image.program if fields["opcode"] == Opcode.LAYER]
+        program = enumerate(image.program)
+        self._layers = [self._read(number, fields) for number, fields in program if fields["opcode"] == Opcode.LAYER]
         self._times = symbol_times(self._streams)
 
-    def _read(self, fields: Mapping[str, int]) -> _Layer:
-        """A layer's tables."""
+    def _read(self, number: int, fields: Mapping[str, int]) -> _Layer:
+        """A layer's tables and streams, of the descriptor of that number."""
+        for name in ("in_channels", "words", "pitch"):
+            if fields[name] == 0:
+                raise StreamError(f"descriptor {number}: {name} is 0")
         beats = np.frombuffer(self.image.blob, "<u8", fields["beats"], fields["address"])
         streams, rows, _, code_tables, _, _, symbols, _ = split_tables(beats, self.config.lanes, fields)
-        codes = read_codes(code_tables, symbols)
+        try:
+            codes = read_codes(code_tables, symbols)
+        except Fault:
+            raise StreamError(f"descriptor {number}: its tables are those of no code") from None
         lanes, writes = [], []
         for stream, row in zip(streams, rows, strict=True):
             place, entry = LANE_STREAM.unpack(int(stream)), LANE_ROWS.unpack(int(row))
