@@ -59,8 +59,9 @@ class LayerInfo:
     words: int
     """Words of output pixels that a lane makes of a row, summed over descriptors."""
     bound_cycles: int
-    """No device of this configuration is faster: sum over descriptors of max(beats read / read ports,
-    spatial_strips * taps * words / lanes)."""
+    """Sum over descriptors of max(beats read / read ports, spatial_strips * taps * words / lanes): if reads, or
+    multiplications, were spread evenly and nothing else took time. A layer can take less, where its beats are read
+    while the one before runs; `headrace.cycles` says what it does take."""
 
 
 @dataclass(frozen=True)
