@@ -77,10 +77,10 @@ async def bad_programs(dut: Any) -> None:
     image, config = job.image, board.config
     pointer = Outcome(False, ErrorCode.BAD_POINTER, NOBODY, NOBODY, 0)
     for program, data in ((PROGRAM + 4, DATA), (PROGRAM, DATA + 1), (PROGRAM + 2, DATA + 4)):
-        reads = board.reads.beats
+        reads = board.beats_read
         await board.start(image.blob, image, job.x, program, data)
         await board.wait(limit)
-        assert await board.outcome() == pointer and board.reads.beats == reads
+        assert await board.outcome() == pointer and board.beats_read == reads
     load, layer = replace(job.place(board, 0), descriptor=0), job.place(board, 2)
     store = replace(load, descriptor=len(image.descriptors()) - 2)
     fields = layer.fields

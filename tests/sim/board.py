@@ -53,8 +53,10 @@ class Board:
             return pattern(given["memory"], sum(map(ord, channel)))
 
         latency = given["latency"]
-        self.reads = ReadPort(self.bench, "m_axi", self.memory, willing, latency=latency, outstanding=9, longest=16)
-        self.writes = WritePort(self.bench, "m_axi", self.memory, willing, latency=latency, outstanding=9, longest=16)
+        limits = {"latency": latency, "longest": self.config.burst_beats}
+        names = ("m_axi", "m_axi1")[: self.config.read_ports]
+        self.ports = [ReadPort(self.bench, name, self.memory, willing, **limits) for name in names]
+        self.writes = WritePort(self.bench, "m_axi", self.memory, willing, **limits)
         self.host = LiteMaster(self.bench, "s_axi", seed=given["seed"], delay=given["delay"])
 
     async def begin(self) -> None:
@@ -70,7 +72,14 @@ class Board:
         self.memory.silent = lambda address: False
 
     async def fields(self, name: str) -> dict[str, int]:
-        return REGISTERS[name].record.unpack(await self.host.read(offset(name)))
+        """Of a register; where STATUS is not busy, every address that was given has been answered."""
+        fields = REGISTERS[name].record.unpack(await self.host.read(offset(name)))
+        assert fields.get("busy", 1) or not sum(port.under_way for port in (*self.ports, self.writes))
+        return fields
+
+    @property
+    def beats_read(self) -> int:
+        return sum(port.beats for port in self.ports)
 
     async def start(self, blob: bytes, image: Image, x: np.ndarray, program: int = PROGRAM, data: int = DATA) -> None:
         """Blob and input into memory, rubbish where the output will be, and go; the device must be idle."""
