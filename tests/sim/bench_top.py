@@ -8,12 +8,13 @@ from typing import Any
 import cocotb
 
 from headrace.compile import compile_network
-from headrace.isa import DESCRIPTOR_BYTES, ErrorCode
+from headrace.isa import DESCRIPTOR_BYTES, NOBODY, ErrorCode
 from headrace.registers import offset
 from headrace_sim.cocotb_axi import OKAY, SLVERR
 from headrace_sim.cocotb_runner import parameters
 from networks import random_input, random_network
-from sim.board import DATA, NOBODY, PROGRAM, Board, Job, Outcome, Place, faults_of, prepare
+from sim.board import DATA, PROGRAM, Board, Job, prepare
+from sim.places import Outcome, Place, faults_of
 
 
 @cocotb.test()

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from headrace.config import CONFIGS, Config
+from headrace.config import CONFIGS
 from headrace_sim.build import cached_verilog
 from headrace_sim.cocotb_runner import run
 from hw.streams import PATTERNS
+from sim.rig import TWO_PORTS
 
 pytestmark = pytest.mark.slow
 
 NAMES = ("tiny", "small", "demo")
-TWO_PORTS = Config("two ports", lanes=2, pixels=2, x_words=1024, acc_words=64, channels=64, masks=32, read_ports=2)
-ALL = {"two ports": TWO_PORTS, **CONFIGS}
+ALL = {TWO_PORTS.name: TWO_PORTS, **CONFIGS}
 
 
 def bench(test: str, directory: Path, name: str, **values: object) -> None:
