@@ -13,7 +13,7 @@ from headrace.compile import compile_network
 from headrace.config import Config, get_config
 from headrace.device.model import ModelDevice
 from headrace.device.report import Report
-from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, ErrorCode, Opcode
+from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, GATHERED_ROWS, ErrorCode, Opcode
 from headrace.layers import Lowered
 from headrace.network import MaxPool2d, Network
 from headrace.placement import Tap
@@ -85,7 +85,7 @@ class LayerProgram:
     """LOAD every lane's activation memory, one layer, STORE them all.
 
     `weights` (M, taps * in_channels) int8; `fields` override the descriptor's, before (`signature` excepted) anything
-    is checked. Bias 0, multiplier 1, shift 1 unless given: y = (acc + 1) >> 1.
+    is checked. Bias 0, multiplier 1, shift 1 unless given: y = (acc + 1) >> 1. A bias can be one of each row.
 
     `reach` are the taps' (mask, shift, end), by default such that everything counts; `mask_table` are the entries of
     all masks. `first_words` and `keep` are the lanes', by default 0 and everything.
@@ -95,7 +95,7 @@ class LayerProgram:
     weights: NDArray[np.int8]
     taps: tuple[int, ...] = (0,)
     plan: Plan | None = None
-    bias: int = 0
+    bias: int | tuple[int, ...] = 0
     multiplier: int = 1
     shift: int = 1
     fields: dict[str, int] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class LayerProgram:
         plan = fresh_plan(self.weights, self.config.lanes, words) if self.plan is None else self.plan
         self.encoded = encode_layer(self.weights, plan, self.config.symbols)
         one = np.ones(rows, np.int64)
-        constants = (self.bias * one, self.multiplier * one, self.shift * one)
+        constants = (self.biases, self.multiplier * one, self.shift * one)
         self.reach = self.reach or ((0, 0, (1 << 16) - 1),) * len(self.taps)
         self.first_words = self.first_words or (0,) * self.config.lanes
         self.keep = self.keep or (KEEP_ALL,) * self.config.lanes
@@ -136,6 +136,7 @@ class LayerProgram:
         self.descriptor = {
             "opcode": Opcode.LAYER,
             "layer": 5,
+            "uniform": lowered.uniform,
             "beats": beats,
             "address": start,
             "in_channels": lowered.in_channels,
@@ -157,6 +158,11 @@ class LayerProgram:
             "phases": phases,
             **self.fields,
         }
+
+    @property
+    def biases(self) -> NDArray[np.int64]:
+        """(M,)"""
+        return np.broadcast_to(np.array(self.bias, np.int64), len(self.weights))
 
     def run_lanes(self, device: ModelDevice, x: NDArray[np.int8], **changes: int) -> NDArray[np.int8]:
         """All lanes' memories (lanes, x_bytes) after the layer, x the same before; `changes` to the descriptor."""
@@ -207,7 +213,7 @@ class LayerProgram:
         half, p = 1 << (self.config.acc_bits - 1), self.config.pixels
         lane_of = np.repeat(np.arange(self.config.lanes), self.encoded.lane_rows)
         for channel, (row, lane) in enumerate(zip(self.encoded.order, lane_of, strict=True)):
-            for pixel in range(d["words"] * p):
+            for pixel in range(1 if d.get("gathered") else d["words"] * p):
                 products = [
                     int(weight) * self._read(before[lane], lane, position, pixel)
                     for position, weight in enumerate(self.weights[row])
@@ -215,10 +221,12 @@ class LayerProgram:
                 ]
                 acc = max(products, default=0) if d.get("maximum") else sum(products)
                 acc = (acc + half) % (2 * half) - half
-                y = ((acc + self.bias) * self.multiplier + (1 << (self.shift - 1))) >> self.shift
+                y = ((acc + int(self.biases[row])) * self.multiplier + (1 << (self.shift - 1))) >> self.shift
                 y = min(max(y, d["clamp_low"]), d["clamp_high"])
-                flat = self.first_words[lane] * p + pixel
-                self._write(after, channel, flat, y if flat % d["pitch"] < d["out_width"] else 0)
+                flat, to = self.first_words[lane] * p + pixel, channel
+                if d.get("gathered"):
+                    flat, to = flat + channel % GATHERED_ROWS, channel - channel % GATHERED_ROWS
+                self._write(after, to, flat, y if flat % d["pitch"] < d["out_width"] else 0)
         return after
 
     def _read(self, memory: NDArray[np.int8], lane: int, position: int, pixel: int) -> int:
@@ -232,13 +240,19 @@ class LayerProgram:
         return int(memory[(self.taps[tap] + column * d["in_plane"] + pixel) % memory.size])
 
     def _write(self, after: NDArray[np.int8], channel: int, flat: int, y: int) -> None:
-        """Lanes keep a piece of a word, what lies in one row and phase plane, by the word that it starts in."""
+        """Lanes keep a piece, what lies in one row of one word, or of two and in one phase plane, by the half
+        word that it starts in, by the whole words below that."""
         d, p = self.descriptor, self.config.pixels
         (h, w), start = divmod(flat, d["pitch"]), flat
         if h >= d["out_height"] or w >= d["out_columns"]:
             return
         near, pitch = (2 if d.get("split") else 1), d.get("out_pitch", 0)
-        while (start - near) // p == flat // p and (start - near) // d["pitch"] == h and start >= near:
+
+        def taken(number: int) -> int:
+            """Words of the row up to this pixel, or pairs of them."""
+            return (number // p - h * d["pitch"] // p) // near
+
+        while start - near >= h * d["pitch"] and taken(start - near) == taken(flat):
             start -= near
         pixels = [number % d["pitch"] for number in (flat, start)]
         if d.get("split"):
@@ -249,10 +263,11 @@ class LayerProgram:
             number, first = (h * pitch + pixel for pixel in pixels)
         if d.get("flat"):
             number, first = flat, flat // p * p
+        half = p // 2 if p >= 4 else p
         at = d.get("x_address", 0) + channel * d["out_plane"] + phase + number
         for lane, (keep_from, keep_to) in enumerate(self.keep):
-            if keep_from <= first // p < keep_to:
-                after[lane, (at - p * keep_from) % after.shape[1]] = y
+            if keep_from <= first // half < keep_to:
+                after[lane, (at - keep_from * half // p * p) % after.shape[1]] = y
 
 
 def make(seed: int = 0, config: Config = SMALL) -> tuple[Network, Artifact]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from headrace.config import Config
+from headrace.pieces import keep_bytes
 
 from .shapes import INDEX_BITS, address_bits, bank_write_layout, masked_write_layout, pixel_bits
 
@@ -24,7 +25,7 @@ def rotate_bytes(m: Module, columns: list, amount: Signal, *, left: bool) -> Sig
 
 
 class WriteAligner(wiring.Component):
-    """Turns a masked write at a byte address into one write of each bank. Latency: 2 cycles; never stalls.
+    """Turns a masked write at a byte address into one of byte columns. Latency: 2 cycles; never stalls.
 
     `busy` until the lanes have written.
     """
@@ -45,32 +46,22 @@ class WriteAligner(wiring.Component):
         rotated_valid = Signal()
         write = self.i.payload
         offset = write.address[:low]
-        word = Signal(address_bits(self._config) - low)
-        plane_word, load = Signal.like(write.word), Signal()
-        columns = Signal(8 * pixels)
+        given = Signal.like(self.o.payload)
         mask, wrapped = Signal(pixels), Signal(pixels)
         rotated = rotate_bytes(m, [write.data[n] for n in range(pixels)], offset, left=False)
         twice = Cat(write.mask, write.mask)
         m.d.sync += [
             rotated_valid.eq(self.i.valid),
-            plane_word.eq(write.word),
-            load.eq(write.load),
-            word.eq(write.address[low:]),
-            columns.eq(rotated),
+            given.piece.eq(write.piece),
+            given.load.eq(write.load),
+            given.word.eq(write.address[low:]),
+            given.data.eq(rotated),
             mask.eq((twice << offset)[pixels : 2 * pixels]),
             wrapped.eq(Cat(n < offset for n in range(pixels))),
-        ]
-        odd = word[0]
-        here, beyond = mask & ~wrapped, mask & wrapped
-        m.d.sync += [
             self.o.valid.eq(rotated_valid),
-            self.o.payload.word.eq(plane_word),
-            self.o.payload.load.eq(load),
-            self.o.payload.data.eq(columns),
-            self.o.payload.even_address.eq((word + 1) >> 1),
-            self.o.payload.odd_address.eq(word >> 1),
-            self.o.payload.even_mask.eq(Mux(odd, beyond, here)),
-            self.o.payload.odd_mask.eq(Mux(odd, here, beyond)),
+            self.o.payload.eq(given),
+            self.o.payload.here.eq(mask & ~wrapped),
+            self.o.payload.beyond.eq(mask & wrapped),
         ]
         written = Signal()  # by the lanes, one cycle later
         m.d.sync += written.eq(self.o.valid)
@@ -83,9 +74,9 @@ class ActivationMemory(wiring.Component):
     once.
 
     `pixels` are the bytes from `address` on, `delay` cycles after it, cycles that pass only while `advance` is high.
-    Addresses wrap. Loads are written with `load_enable`. Of other writes the lane keeps those whose word of the plane
-    lies in `keep_from` to `keep_to` - 1, `keep_from` (even) words below where they are addressed to. A write is done
-    two cycles after it came.
+    Addresses wrap. Loads are written with `load_enable`. Of other writes the lane keeps those whose half word of the
+    plane (`headrace.pieces.keep_bytes`) lies in `keep_from` to `keep_to` - 1, by the whole words in `keep_from` below
+    where they are addressed to. A write is done two cycles after it came.
     """
 
     delay = 3
@@ -110,47 +101,67 @@ class ActivationMemory(wiring.Component):
         word = self.address[low:]
         banks = []
         given = self.i_write.payload
-        write = Signal.like(given)
-        kept = (given.word >= self.keep_from) & (given.word < self.keep_to)
+        write_data, write_word = Signal(8 * pixels), Signal.like(given.word)
+        even_mask, odd_mask = Signal(pixels), Signal(pixels)
+        kept = (given.piece >= self.keep_from) & (given.piece < self.keep_to)
         writes = self.i_write.valid & Mux(given.load, self.load_enable, kept)
-        below = Mux(given.load, 0, self.keep_from >> 1)
+        below = Mux(given.load, 0, self.keep_from >> (low - (keep_bytes(pixels) - 1).bit_length()))
+        odd_word = given.word[0] ^ below[0]
         m.d.sync += [
-            write.data.eq(given.data),
-            write.even_address.eq(given.even_address - below),
-            write.odd_address.eq(given.odd_address - below),
-            write.even_mask.eq(Mux(writes, given.even_mask, 0)),
-            write.odd_mask.eq(Mux(writes, given.odd_mask, 0)),
+            write_data.eq(given.data),
+            write_word.eq(given.word - below),
+            even_mask.eq(Mux(writes, Mux(odd_word, given.beyond, given.here), 0)),
+            odd_mask.eq(Mux(writes, Mux(odd_word, given.here, given.beyond), 0)),
         ]
-        for name, read_address, write_address, mask in (
-            ("even", (word + 1) >> 1, write.even_address, write.even_mask),
-            ("odd", word >> 1, write.odd_address, write.odd_mask),
+        for name, number, to, mask in (
+            ("even", word + 1, write_word + 1, even_mask),
+            ("odd", word, write_word, odd_mask),
         ):
             bank = Memory(shape=unsigned(8 * pixels), depth=self._config.x_words // 2, init=[])
             m.submodules[name] = bank
             write_port, read_port = bank.write_port(granularity=8), bank.read_port()
             m.d.comb += [
-                write_port.addr.eq(write_address),
-                write_port.data.eq(write.data),
+                write_port.addr.eq(to >> 1),
+                write_port.data.eq(write_data),
                 write_port.en.eq(mask),
-                read_port.addr.eq(read_address),
+                read_port.addr.eq(number >> 1),
                 read_port.en.eq(self.advance),
             ]
             banks.append(read_port.data)
 
-        # A cycle each to read, to choose the word of every byte column, to rotate.
-        offset, odd = Signal(low), Signal()
-        even_word, odd_word = banks
-        columns = Signal(data.ArrayLayout(unsigned(8), pixels))
-        rotation = Signal(low)
-        window = rotate_bytes(m, [columns[n] for n in range(pixels)], rotation, left=True)
+        # A cycle to read; one to choose the word of every byte and to rotate by one byte; one to rotate by up to three
+        # pairs. What is left of the rotation is a level of multiplexers, for whoever takes the pixels to go on from:
+        # each level is as much as a six-input table holds.
+        even_word, odd_word = ([bank.word_select(n, 8) for n in range(pixels)] for bank in banks)
+        offset, from_odd = Signal(low), Signal(pixels)
+        columns, window = (Signal(data.ArrayLayout(unsigned(8), pixels), name=name) for name in ("columns", "window"))
+        # Every other four bytes have the inverse to select by: synthesis would split tables that have half in common.
+        by_pair, not_by_pair, by_two_pairs = Signal(), Signal(), Signal()
+        rest, late = Signal(low), Signal(low)
         with m.If(self.advance):
             m.d.sync += [
                 offset.eq(self.address[:low]),
-                odd.eq(word[0]),
-                rotation.eq(offset),
-                self.pixels.eq(window),
+                by_pair.eq(offset[1:2]),
+                not_by_pair.eq(~offset[1:2].any()),
+                by_two_pairs.eq(offset[2:3]),
+                rest.eq(offset),
+                late.eq(rest),
             ]
             for n in range(pixels):
-                from_odd = odd ^ (n < offset)
-                m.d.sync += columns[n].eq(Mux(from_odd, odd_word.word_select(n, 8), even_word.word_select(n, 8)))
+                after = (n + 1) % pixels
+                beyond = Mux(self.address[0], after, n) < self.address[:low] if low else 0
+                own = Mux(from_odd[n], odd_word[n], even_word[n])
+                next_one = Mux(from_odd[n], odd_word[after], even_word[after])
+                near, near_pair, far, far_pair = (columns[(n + step) % pixels] for step in (0, 2, 4, 6))
+                moved, moved_far = (
+                    Mux(by_pair, other, one) if n & 4 else Mux(not_by_pair, one, other)
+                    for one, other in ((near, near_pair), (far, far_pair))
+                )
+                m.d.sync += [
+                    from_odd[n].eq(word[0] ^ beyond),
+                    columns[n].eq(Mux(offset[:1], next_one, own)),
+                    window[n].eq(Mux(by_two_pairs, moved_far, moved)),
+                ]
+        rotation = Cat(Const(0, min(3, low)), late[3:])
+        m.d.comb += self.pixels.eq(rotate_bytes(m, list(window), rotation, left=True))
         return m

@@ -2,40 +2,62 @@
 
 from __future__ import annotations
 
-from amaranth import Array, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from headrace import isa
 from headrace.config import Config
 
+from .gather import Gather
 from .shapes import sums_layout
 
 
 class RowArbiter(wiring.Component):
     """Passes whole rows of words, all their passes, round robin. One word per cycle, also from one row to the next of
-    another lane."""
+    another lane.
+
+    With `gathered`, stable while there are rows, a lane's rows of one word each pass as words of GATHERED_ROWS rows:
+    pixel n is row n's pixel 0, the channel that of the first. A lane waits only where it has completed a row while its
+    word waits. Rows that do not fill a word do not pass. `busy`: a word waits.
+    """
 
     def __init__(self, config: Config) -> None:
-        self._lanes = config.lanes
+        self._config = config
         signature = stream.Signature(sums_layout(config))
-        super().__init__({"i": In(signature).array(config.lanes), "o": Out(signature)})
+        super().__init__(
+            {
+                "i": In(signature).array(config.lanes),
+                "gathered": In(1),
+                "busy": Out(1),
+                "o": Out(signature),
+            }
+        )
 
     def elaborate(self, _platform: object) -> Module:
         m = Module()
-        lanes = range(self._lanes)
-        granted = Signal(range(max(2, self._lanes)))
+        count = self._config.lanes
+        lanes = range(count)
+        granted = Signal(range(max(2, count)))
         locked = Signal()
         finishing = Signal()
+        offered, passing = Signal(count), Signal(count)
         m.d.comb += finishing.eq(self.o.valid & self.o.ready & self.o.payload.last & self.o.payload.final)
 
-        valid = Array(self.i[n].valid for n in lanes)
         payload = Array(self.i[n].payload.as_value() for n in lanes)
+        chosen = Signal(self.o.payload.shape())
         m.d.comb += [
-            self.o.valid.eq(locked & valid[granted]),
-            self.o.payload.as_value().eq(payload[granted]),
+            self.o.valid.eq(locked & offered.bit_select(granted, 1)),
+            chosen.as_value().eq(payload[granted]),
+            self.o.payload.eq(chosen),
         ]
         for n in lanes:
-            m.d.comb += self.i[n].ready.eq(locked & (granted == n) & self.o.ready)
+            m.d.comb += passing[n].eq(locked & (granted == n) & self.o.ready)
+        if self._config.gathers:
+            self._gather(m, granted, chosen, offered, passing)
+        else:
+            for n in lanes:
+                m.d.comb += [offered[n].eq(self.i[n].valid), self.i[n].ready.eq(passing[n])]
 
         with m.If(~locked | finishing):
             m.d.sync += locked.eq(0)
@@ -44,9 +66,37 @@ class RowArbiter(wiring.Component):
                     with m.Case(n):
                         # Farthest first: the last assignment, of the nearest lane behind n, wins. A lane that is
                         # finishing shows its old word still, so it has to wait a cycle.
-                        for step in range(self._lanes - 1, -1, -1):
-                            other = (n + 1 + step) % self._lanes
-                            waiting = self.i[other].valid & ~finishing if other == n else self.i[other].valid
+                        for step in range(count - 1, -1, -1):
+                            other = (n + 1 + step) % count
+                            waiting = offered[other] & ~finishing if other == n else offered[other]
                             with m.If(waiting):
                                 m.d.sync += [granted.eq(other), locked.eq(1)]
         return m
+
+    def _gather(self, m: Module, granted: Signal, chosen: data.View, offered: Signal, passing: Signal) -> None:
+        """What lanes offer, and the word that passes, in either mode."""
+        words, full = [], Signal(self._config.lanes)
+        for n, lane in enumerate(self.i):
+            m.submodules[f"gather_{n}"] = gather = Gather(self._config)
+            m.d.comb += [
+                gather.i.payload.eq(lane.payload),
+                gather.i.valid.eq(lane.valid & self.gathered),
+                gather.clear.eq(passing[n]),
+                full[n].eq(gather.full),
+                offered[n].eq(Mux(self.gathered, gather.full, lane.valid)),
+                lane.ready.eq(Mux(self.gathered, gather.i.ready, passing[n])),
+            ]
+            words.append(gather.sums.as_value())
+        m.d.comb += self.busy.eq(full.any())
+        word = Signal(len(words[0]))
+        m.d.comb += word.eq(Array(words)[granted])
+        with m.If(self.gathered):
+            out = self.o.payload
+            m.d.comb += [
+                Cat(out.sums).word_select(0, len(word)).eq(word),
+                # A lane gives no row away while its word waits: its channel is that of the row behind the word's.
+                out.channel.eq((chosen.channel - isa.GATHERED_ROWS)[: (self._config.channels - 1).bit_length()]),
+                out.first.eq(1),
+                out.last.eq(1),
+                out.final.eq(1),
+            ]

@@ -16,6 +16,7 @@ from .layouts import layout
 from .shapes import Table, TableWrite, index_bits
 
 WINDOW_BITS = isa.MAX_CODE_LENGTH + 1  # of a limit, which is one more than the last window at most
+assert isa.NO_ESCAPE == 1 << (WINDOW_BITS - 1)
 
 
 class Codes(wiring.Component):
@@ -100,9 +101,10 @@ class Codes(wiring.Component):
                 m.d.sync += reading.eq(0)
         chain = [*self.limit, self.escape_limit]
         with m.If(arrives):
-            none = Mux(arrived == isa.CODE_BEATS - 1, isa.NO_ESCAPE, 0)
             m.d.sync += [here.eq(after) for here, after in pairwise(chain)]
-            m.d.sync += chain[-1].eq(Mux(missing, none, read.data.limit))
+            m.d.sync += chain[-1].eq(read.data.limit)
+            with m.If(missing):
+                m.d.sync += [chain[-1].eq(0), chain[-1][-1].eq(arrived == isa.CODE_BEATS - 1)]  # NO_ESCAPE, the last
         selected = Signal(isa.CODE_TABLE_BITS)
         m.d.comb += selected.eq(Mux(self.start, self.first_table, self.table))
         with m.If(self.start | self.switch):

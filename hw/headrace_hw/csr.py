@@ -25,7 +25,7 @@ class Registers(wiring.Component):
 
     `start` (suppressed while `busy`), `clear` and `abort` are one-cycle strobes. STATUS.done is set by `finish`,
     STATUS.error and ERROR by the first `fail` since start; `start` and `clear` reset them. `irq` is a level: enabled
-    and (done or error).
+    and (done or error). `stall` answers `stall_lane` while `stall_read` is high, at most one cycle in three.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,7 +45,9 @@ class Registers(wiring.Component):
                 "fail": In(1),
                 "error": In(ERROR),
                 "cycles": In(32),
-                "stall": In(32).array(config.lanes),
+                "stall_read": Out(1),
+                "stall_lane": Out((config.lanes - 1).bit_length()),
+                "stall": In(32),
                 "i_profile": In(stream.Signature(Profile, always_ready=True)),
                 "irq": Out(1),
             }
@@ -84,7 +86,6 @@ class Registers(wiring.Component):
                 "STATUS": [status],
                 "ERROR": [error],
                 "CYCLES": [self.cycles],
-                "STALL": self.stall,
                 **{name: [value] for name, value in self._variables(m, write, address, word, mask).items()},
             },
         )
@@ -150,6 +151,9 @@ class Registers(wiring.Component):
             m.d.sync += address.eq(bus.araddr[2:])
         with m.If(bus.rready):
             m.d.sync += bus.rvalid.eq(0)
+        stall = REGISTERS["STALL"].offset >> 2
+        assert stall % (1 << len(self.stall_lane)) == 0
+        m.d.comb += [self.stall_read.eq(look_up), self.stall_lane.eq(address)]
         with m.If(look_up):
             m.d.sync += [bus.rvalid.eq(1), bus.rdata.eq(0)]
             with m.Switch(address):
@@ -157,6 +161,8 @@ class Registers(wiring.Component):
                     for n, word in enumerate(words):
                         with m.Case((REGISTERS[name].offset >> 2) + n):
                             m.d.sync += bus.rdata.eq(word)
+            with m.If((address >= stall) & (address < stall + self.config.lanes)):
+                m.d.sync += bus.rdata.eq(self.stall)
             assert profile.count == 2 * PROFILE_ENTRIES and profile.offset % (4 * profile.count) == 0
             with m.If(address[len(store_read.addr) + 1 :] == profile.offset // (4 * profile.count)):
                 m.d.sync += bus.rdata.eq(store_read.data.word_select(address[0], 32))

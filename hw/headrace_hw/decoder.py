@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -70,15 +70,16 @@ class Decoder(wiring.Component):
         present_held, following_held, incoming_held = (Signal(name=f"piece_{n}_held") for n in range(3))
         used_up = Signal()
         empty = pieces_left == 0
+        piece = Array(Cat(beat[n + 8 : n + 16], beat[n : n + 8]) for n in (0, 48, 32, 16))[pieces_left[:2]]
         m.d.comb += self.i.ready.eq(empty | (~incoming_held & (pieces_left == 1)))
         with m.If(~incoming_held):
             m.d.sync += [
-                incoming.bits.eq(Mux(empty, 0, Cat(beat[8:16], beat[0:8]))),
+                incoming.bits.eq(Mux(empty, 0, piece)),
                 incoming.virtual.eq(empty),
                 incoming_held.eq(~empty | (self.enable & self.i_ended)),
             ]
             with m.If(~empty):
-                m.d.sync += [beat.eq(beat >> PIECE), pieces_left.eq(pieces_left - 1)]
+                m.d.sync += pieces_left.eq(pieces_left - 1)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [beat.eq(self.i.payload), pieces_left.eq(4)]
         with m.If(~present_held | used_up):

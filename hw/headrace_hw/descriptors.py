@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 
 from headrace import isa
@@ -71,6 +71,7 @@ def _within(m: Module, layer: data.View, config: Config) -> Signal:
         layer.mask_beats <= config.masks,
         layer.slot_shift <= isa.SLOT_SHIFT_MAX,
         layer.clamp_low <= layer.clamp_high,
+        ~layer.gathered | (layer.uniform & ~layer.maximum & (layer.words == 1) & config.gathers),
     ]
     each, within = Signal(len(holds)), Signal()
     m.d.sync += [each.eq(Cat(holds)), within.eq(each.all())]
@@ -90,7 +91,7 @@ def _table_beats(m: Module, layer: data.View, config: Config) -> Signal:
         )
     )
     assert isa.CODE_BEATS == 0b1101
-    parts = [codes + (codes << 2) + (codes << 3), taps + masks, symbols + channels]
+    parts = [codes + (codes << 2) + (codes << 3), taps + masks, symbols + Mux(layer.uniform, 1, channels)]
     sums = [Signal(len(part), name=f"table_beats_{n}") for n, part in enumerate(parts)]
     total = Signal(16)
     m.d.sync += [part.eq(value) for part, value in zip(sums, parts, strict=True)]

@@ -11,6 +11,8 @@ from .reader import ReadBeat, ReadRequest
 
 LUT_FIFO_BEATS = 64
 """FIFOs up to this depth are of LUTs, deeper ones of block RAM (one more cycle of latency)."""
+FIRST_BEATS = 4
+"""Longest first burst of a stream: all lanes can begin soon."""
 
 
 class LaneStream(data.StructLayout):
@@ -118,7 +120,7 @@ class LaneFetcher(wiring.Component):
         pool = Signal(self.lanes)
         address, left, last = Signal(32), Signal(32), Signal()
         here = Signal(Block)
-        limit = Signal(9)
+        longest, limit = Signal(9), Signal(9)
         page = Signal(range(PAGE_BEATS + 1))
         request = self.o_request
         m.d.comb += [
@@ -130,7 +132,8 @@ class LaneFetcher(wiring.Component):
             went_on.addr.eq(index),
             here.eq(Mux(begun.bit_select(index, 1), went_on.data.as_value(), read.data.as_value())),
             page.eq(PAGE_BEATS - address[3:12]),
-            limit.eq(Mux(page < self.burst_beats, page, self.burst_beats)),
+            longest.eq(Mux(begun.bit_select(index, 1), self.burst_beats, min(FIRST_BEATS, self.burst_beats))),
+            limit.eq(Mux(page < longest, page, longest)),
             request.p.address.eq(address),
             request.p.beats.eq(beats),
             request.p.tag.eq(Cat(last, index | layer << (self.tag_bits - 1))),

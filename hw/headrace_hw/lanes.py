@@ -22,6 +22,7 @@ from .shapes import (
     pixel_bits,
     sums_layout,
 )
+from .stalls import COUNT_BITS, StallCounters
 
 
 class Lanes(wiring.Component):
@@ -31,9 +32,11 @@ class Lanes(wiring.Component):
     come two cycles after the last table beat at the earliest. `table_phases` are the phases of the layer whose tables
     arrive.
 
+    `gathered` is the layer's, as RowArbiter needs it.
     `clear` resets all state but tables, activations and stall counts. `read_address` reads lane 0's activations; see
     Lane. `load_from` and `load_to` are the lanes that loads are for.
-    `stall[n]` counts lane n's stalled cycles since `count_start`; `stalled_lanes` is how many stall in this cycle.
+    `stall` is how many cycles lane `stall_lane` has stalled since `count_start`, while `stall_read` is high; see
+    StallCounters. `stalled_lanes` is how many stall in this cycle.
     """
 
     def __init__(self, config: Config) -> None:
@@ -48,6 +51,7 @@ class Lanes(wiring.Component):
                 "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
                 "load_from": In(8),
                 "load_to": In(8),
+                "gathered": In(1),
                 "start": In(1),
                 "running": In(1),
                 "clear": In(1),
@@ -58,7 +62,9 @@ class Lanes(wiring.Component):
                 "done": Out(1),
                 "error": Out(config.lanes),
                 "error_code": Out(ERROR_CODE_BITS).array(config.lanes),
-                "stall": Out(32).array(config.lanes),
+                "stall_read": In(1),
+                "stall_lane": In((config.lanes - 1).bit_length()),
+                "stall": Out(COUNT_BITS),
                 "stalled_lanes": Out(range(config.lanes + 1)),
             }
         )
@@ -68,6 +74,7 @@ class Lanes(wiring.Component):
         config = self._config
         arbiter = RowArbiter(config)
         m.submodules.arbiter = ResetInserter(self.clear)(arbiter)
+        m.d.comb += arbiter.gathered.eq(self.gathered)
         connect(m, arbiter.o, flipped(self.o))
         table = self._table(m)
 
@@ -127,11 +134,16 @@ class Lanes(wiring.Component):
             ]
             if n == 0:
                 m.d.comb += self.read_data.eq(lane.read_data)
-            with m.If(self.count_start):
-                m.d.sync += self.stall[n].eq(0)
-            with m.Elif(stalled[n]):
-                m.d.sync += self.stall[n].eq(self.stall[n] + 1)
-        m.d.comb += [self.done.eq(done.all()), self.stalled_lanes.eq(sum(stalled))]
+        m.submodules.stalls = stalls = StallCounters(config.lanes)
+        m.d.comb += [
+            stalls.start.eq(self.count_start),
+            stalls.stalled.eq(stalled),
+            stalls.read.eq(self.stall_read),
+            stalls.lane.eq(self.stall_lane),
+            self.stall.eq(stalls.count),
+            self.done.eq(done.all() & ~arbiter.busy),
+            self.stalled_lanes.eq(sum(stalled)),
+        ]
         return m
 
     def _table(self, m: Module) -> wiring.PureInterface:

@@ -27,9 +27,9 @@ WINDOW_BITS = 25
 class Requant(wiring.Component):
     """clip(((sum + bias) * multiplier + (1 << (shift - 1))) >> shift, clamp_low, clamp_high), P sums per cycle.
 
-    Bias, multiplier and shift (1..63) are the output channel's. Rounds half up. Latency: `delay` cycles; the pipeline
-    stands still while its output is not taken. The channels' constants of layer `bank` are in use; the others may be
-    written.
+    Bias, multiplier and shift (1..63) are the output channel's, or channel 0's where all are `uniform`. Rounds half up.
+    Latency: `delay` cycles; the pipeline stands still while its output is not taken. The channels' constants of layer
+    `bank` are in use; the others may be written.
 
     A product is first shifted right by a multiple of 16, then multiplied by a power of two, so that the result lies
     above the lowest 16 bits, the first of which is the rounding, whatever the shift.
@@ -44,6 +44,7 @@ class Requant(wiring.Component):
                 "i": In(stream.Signature(sums_layout(config))),
                 "table": In(TableWrite()),
                 "bank": In(1),
+                "uniform": In(1),
                 "clamp_low": In(signed(8)),
                 "clamp_high": In(signed(8)),
                 "o": Out(stream.Signature(pixels_layout(config))),
@@ -89,7 +90,7 @@ class Requant(wiring.Component):
             write.addr.eq(Cat(self.table.index[: len(write.addr) - 1], self.table.bank)),
             write.data.eq(Cat(beat.bias, beat.multiplier, beat.shift)),
             write.en.eq(self.table.valid & (self.table.table == Table.CHANNELS)),
-            read.addr.eq(Cat(self.i.payload.channel[: len(read.addr) - 1], self.bank)),
+            read.addr.eq(Cat(Mux(self.uniform, 0, self.i.payload.channel[: len(read.addr) - 1]), self.bank)),
             read.en.eq(advance),
         ]
         constants = Signal(constants_layout)

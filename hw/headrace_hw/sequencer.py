@@ -29,9 +29,9 @@ class Sequencer(wiring.Component):
 
     The front fetches descriptors, into `coming`, and the tables of layers, into half `coming_bank` of the table
     memories, which it then gives to the back: the back runs layers, of `descriptor` and half `bank`. So the front is
-    one layer ahead; streams of the coming layer are requested too (`stream_request`) once those of the present layer
-    are. LOAD, STORE and END are the front's own and wait for the back. A layer begins at most LAYER_GAP cycles after
-    the one before, if its tables have arrived by then.
+    one layer ahead; streams of the coming layer are requested too (`stream_request`) once their addresses have arrived
+    (`streams_known`) and those of the present layer have been requested. LOAD, STORE and END are the front's own and
+    wait for the back. A layer begins at most LAYER_GAP cycles after the one before, if its tables have arrived by then.
 
     The first error ends the program: a cycle later, two if it is a lane's, `fail` pulses with `error`, then the
     sequencer stays busy, holding `clear` and `forget`, until the AXI masters and all that writes activations are idle,
@@ -60,6 +60,7 @@ class Sequencer(wiring.Component):
                 "o_read": Out(stream.Signature(Block)),
                 "beat": In(data.ArrayLayout(Beat, config.read_ports)),
                 "reader_idle": In(1),
+                "streams_known": In(1),
                 "stream_request": Out(1),
                 "streams_requested": In(1),
                 "streams_ended": In(1),
@@ -161,12 +162,10 @@ class Sequencer(wiring.Component):
 
     def _front(self, m: Module) -> None:
         coming = self.coming
-        address = Signal(32)
-        left = Signal(
-            range(max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES) + 1)
-        )  # beats; of a check, cycles
-        of_program = Signal()
-        place = Signal(32)
+        address, place, of_program = Signal(32), Signal(32), Signal()
+        beats = max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES)
+        left = Signal(range(beats + 1))  # of a descriptor or a LOAD; while a descriptor is checked, cycles
+        requested = Signal()  # the coming layer's streams
         block = self.beat[0]
         block_valid = block.valid & block.of_block
         valid = valid_descriptor(m, coming, self._config)
@@ -235,15 +234,17 @@ class Sequencer(wiring.Component):
                     of_program.eq(1),
                     self.table_start.eq(1),
                 ]
+                m.d.sync += requested.eq(0)
                 with m.If(self.o_read.ready):
                     m.next = "TABLING"
             with self._state(m, "TABLING", "DRAIN"):
-                m.d.comb += self.tabling.eq(1)
-                with m.If(self.table_done):
-                    m.next = "STREAMS"
-            with self._state(m, "STREAMS", "DRAIN"):
-                with m.If(self.streams_requested):
-                    m.d.comb += self.stream_request.eq(1)
+                m.d.comb += [
+                    self.tabling.eq(1),
+                    self.stream_request.eq(self.streams_known & self.streams_requested & ~requested),
+                ]
+                with m.If(self.stream_request):
+                    m.d.sync += requested.eq(1)
+                with m.If(self.table_done & requested):
                     m.next = "OFFER"
             with self._state(m, "OFFER", "DRAIN"):
                 m.d.comb += self._offered.eq(1)

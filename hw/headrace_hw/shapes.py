@@ -129,13 +129,14 @@ def pixels_layout(config: Config) -> data.StructLayout:
 def masked_write_layout(config: Config) -> data.StructLayout:
     """Up to P bytes to the activation memories: element n goes to `address` + n where mask bit n is set.
 
-    `address` is that of a lane whose `keep_from` is 0; the lanes that keep word `word` of the plane write it, each
-    `keep_from` words below. With `load` it is for lanes `lane_from` <= n < `lane_to`, at `address`.
+    `address` is that of a lane whose `keep_from` is 0; the lanes that keep half word `piece` of the plane, in which
+    the write begins, do it, each as many whole words below. With `load` it is for lanes `lane_from` <= n < `lane_to`,
+    at `address`.
     """
     return data.StructLayout(
         {
             "address": address_bits(config),
-            "word": signed(INDEX_BITS),
+            "piece": signed(INDEX_BITS),
             "load": 1,
             "data": data.ArrayLayout(unsigned(8), config.pixels),
             "mask": config.pixels,
@@ -144,16 +145,14 @@ def masked_write_layout(config: Config) -> data.StructLayout:
 
 
 def bank_write_layout(config: Config) -> data.StructLayout:
-    """The same, rotated to byte columns and split over the banks of even and odd words."""
-    bank_bits = address_bits(config) - pixel_bits(config) - 1
+    """The same, rotated to byte columns: those of mask `here` are for word `word`, those of `beyond` for the next."""
     return data.StructLayout(
         {
-            "word": signed(INDEX_BITS),
+            "piece": signed(INDEX_BITS),
             "load": 1,
-            "even_address": bank_bits,
-            "odd_address": bank_bits,
+            "word": address_bits(config) - pixel_bits(config),
             "data": 8 * config.pixels,
-            "even_mask": config.pixels,
-            "odd_mask": config.pixels,
+            "here": config.pixels,
+            "beyond": config.pixels,
         }
     )

@@ -12,7 +12,8 @@ from .shapes import INDEX_BITS, Table, TableWrite
 class TableLoader(wiring.Component):
     """Names each beat's table and its number there. One beat per cycle; `start` (a pulse) begins a layer.
 
-    `lengths` gives the beats of each table; only that of the masks may be 0.
+    `lengths` gives the beats of each table; only that of the masks may be 0. `streams_known`: those of the lanes have
+    been named.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,7 @@ class TableLoader(wiring.Component):
                 "lengths": In(data.ArrayLayout(INDEX_BITS, len(Table))),
                 "i": In(stream.Signature(64, always_ready=True)),
                 "o": Out(TableWrite()),
+                "streams_known": Out(1),
                 "done": Out(1),
             }
         )
@@ -32,7 +34,7 @@ class TableLoader(wiring.Component):
         table = Signal(Table)
         index = Signal(INDEX_BITS)
         last = Signal()
-        m.d.comb += last.eq(index + 1 == self.lengths[table])
+        m.d.comb += [last.eq(index + 1 == self.lengths[table]), self.streams_known.eq(table != Table.LANES)]
         m.d.sync += [
             self.o.valid.eq(self.i.valid),
             self.o.bank.eq(self.bank),

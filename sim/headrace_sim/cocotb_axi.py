@@ -1,5 +1,8 @@
 """AXI4 memory and AXI4-Lite master for cocotb benches, each of which holds the device to its protocol.
 
+What the device promises on top of it is checked, too: whole aligned beats, bursts no longer and no more of them than
+given, no data before its address is offered.
+
 Source: ARM IHI 0022, "AMBA AXI and ACE Protocol Specification".
 """
 
@@ -17,6 +20,12 @@ from .cocotb_bench import Bench, Held, Pin, Willing
 
 OKAY, SLVERR, DECERR = 0, 2, 3
 PAGE_BYTES = 4096
+WHOLE = 0xFF
+FIELDS = ("addr", "len", "size", "burst", "cache", "prot")
+REQUESTS = {"b": ("aw", "w"), "r": ("ar",)}
+"""What an answer on the register bus answers."""
+OUTSTANDING = 8
+"""Bursts of a port that may wait for their end."""
 
 
 @dataclass
@@ -77,7 +86,7 @@ class _BurstPort:
         willing: Callable[[str], Willing],
         *,
         latency: int = 3,
-        outstanding: int = 16,
+        outstanding: int = OUTSTANDING,
         longest: int = 256,
     ) -> None:
         self.memory, self.latency, self.outstanding, self.longest = memory, latency, outstanding, longest
@@ -89,7 +98,7 @@ class _BurstPort:
         self._address = Held(self.channel)
         name = self.channel.lower()
         self._valid, self._ready = self._port(f"{name}valid"), self._pin(f"{name}ready")
-        self._request = [self._port(name + field) for field in ("addr", "len", "size", "burst")]
+        self._request = [self._port(name + field) for field in FIELDS]
 
     def _port(self, name: str) -> Any:
         return getattr(self._bench.dut, f"{self._prefix}_{name}")
@@ -103,12 +112,19 @@ class _BurstPort:
         request = [int(signal.value) for signal in self._request] if valid else []
         if not self._address.check(now, valid, bool(self._ready.value), request):
             return False
-        address, length, size, kind = request
+        address, length, size, kind, *_ = request
         _check_burst(self.channel, address, length + 1, size, kind)
-        assert length < self.longest, f"{self.channel}: {length + 1} beats, more than {self.longest}"
+        assert length < self.longest, f"{self.channel} asks for {length + 1} beats, more than {self.longest}"
         self.bursts.append((address, length + 1))
         self.queue.append(_Burst(address, length + 1, ready))
+        open_ = self.under_way
+        assert open_ <= self.outstanding, f"{self.channel} has more than {self.outstanding} bursts under way"
         return True
+
+    @property
+    def under_way(self) -> int:
+        """Bursts that have been taken and have not come to their end."""
+        return len(self.queue)
 
 
 class ReadPort(_BurstPort):
@@ -146,8 +162,7 @@ class ReadPort(_BurstPort):
             self.queue[0].done += 1
             if self.queue[0].done == self.queue[0].beats:
                 self.queue.popleft()
-        if self._sample_address(now, now + 1 + self.latency):
-            assert len(self.queue) <= self.outstanding, f"{len(self.queue)} read bursts are under way"
+        self._sample_address(now, now + 1 + self.latency)
 
 
 class WritePort(_BurstPort):
@@ -160,7 +175,7 @@ class WritePort(_BurstPort):
     ) -> None:
         super().__init__(bench, prefix, memory, willing, **limits)
         self.answers: deque[_Burst] = deque()
-        self._waiting: deque[tuple[int, int, int]] = deque()  # beats that came before their address
+        self._waiting: deque[tuple[int, int]] = deque()  # beats that came before their address
         self._w_willing, self._b_willing = willing("W"), willing("B")
         self._w = Held("W")
         self._wvalid, self._bready = self._port("wvalid"), self._port("bready")
@@ -181,28 +196,33 @@ class WritePort(_BurstPort):
         if self._bvalid.value and self._bready.value:
             self._bvalid.next(0)
             self.answers.popleft()
-        if self._sample_address(now, 0):
-            assert len(self.queue) + len(self.answers) <= self.outstanding, "too many write bursts are under way"
+        offered = int(self._request[1].value) + 1 if self._valid.value else 0
+        places = sum(burst.beats - burst.done for burst in self.queue) + offered - len(self._waiting)
+        self._sample_address(now, 0)
         valid = bool(self._wvalid.value)
         beat = [int(signal.value) for signal in self._data] if valid else []
+        if valid:
+            assert places > 0, f"cycle {now}: W has a beat that no address was given for"
+            assert beat[1] == WHOLE, f"cycle {now}: W has a beat that is not whole"
         if self._w.check(now, valid, bool(self._wready.value), beat):
-            self._waiting.append((beat[0], beat[1], beat[2]))
+            self._waiting.append((beat[0], beat[2]))
             self.beats += 1
         while self._waiting and self.queue:
             self._store(now)
 
+    @property
+    def under_way(self) -> int:
+        return len(self.queue) + len(self.answers)
+
     def _store(self, now: int) -> None:
-        burst, (data, strobes, last) = self.queue[0], self._waiting.popleft()
+        burst, (data, last) = self.queue[0], self._waiting.popleft()
         address = burst.address + 8 * burst.done
         burst.done += 1
         assert last == (burst.done == burst.beats), f"cycle {now}: WLAST is not on the last beat of its burst"
         response = self.memory.write_response(address) if self.memory.holds(address) else DECERR
         burst.response = max(burst.response, response)
         if response == OKAY:
-            old = self.memory.bytes(address, 8)
-            new = np.frombuffer(data.to_bytes(8, "little"), np.uint8)
-            kept = np.array([strobes >> n & 1 for n in range(8)], bool)
-            old[kept] = new[kept]
+            self.memory.bytes(address, 8)[:] = np.frombuffer(data.to_bytes(8, "little"), np.uint8)
         if burst.done == burst.beats:
             burst.ready = now + 1 + self.latency
             self.answers.append(self.queue.popleft())
@@ -230,7 +250,8 @@ class LiteMaster:
             name: [port(f"{name}{part}") for part in parts]
             for name, parts in (("b", ["resp"]), ("r", ["resp", "data"]))
         }
-        self._held = {name: Held(name.upper()) for name in ("b", "r")}
+        self._held = {name: Held(f"the register bus: {name.upper()}") for name in ("b", "r")}
+        self._asked = dict.fromkeys(self._valid, 0)  # requests taken and not answered
         self._late: dict[str, int] = {}
         self._got: list[int] | None = None
         Pin(bench, f"{prefix}_wstrb", 15)
@@ -260,13 +281,20 @@ class LiteMaster:
             self._late[name] = late - 1
 
     def sample(self, now: int) -> None:
+        taken = dict.fromkeys(self._valid, 0)
         for name in self._valid:
             if self._valid[name].value and self._ready[name].value:
                 self._valid[name].next(0)
+                taken[name] = 1
         for name, pin in self._answer_ready.items():
             valid = bool(self._answer_valid[name].value)
             answer = [int(signal.value) for signal in self._answer[name]] if valid else []
+            asked = valid and all(self._asked[request] for request in REQUESTS[name])
+            assert asked or not valid, f"cycle {now}: the register bus: {name.upper()} came unasked"
             if self._held[name].check(now, valid, bool(pin.value), answer):
-                assert name in self._late and not any(p.value for p in self._valid.values()), f"{name} came unasked"
                 pin.next(0)
                 self._got, self._late = answer, {}
+                for request in REQUESTS[name]:
+                    self._asked[request] -= 1
+        for name, count in taken.items():
+            self._asked[name] += count

@@ -3,8 +3,8 @@
 // Memory: AXI4, 64 bits, in order. The first beat of a read burst comes `latency` cycles after its address at the
 // earliest, then one per cycle and read port; the answer to a write burst comes `latency` cycles after its last beat.
 // `stall` / 65536 is the probability that a channel pauses in a cycle, `bandwidth` / 256 the beats per cycle that all
-// reads and writes share (0: no limit). Accesses outside of the memory get DECERR. The first breach of the protocol is kept as text and
-// ends `run`.
+// reads and writes share (0: no limit). Accesses outside of the memory get DECERR. The first breach of the protocol
+// (checks.h) is kept as text and ends `run`.
 #include <algorithm>
 #include <cstdint>
 #include <deque>
@@ -13,12 +13,19 @@
 #include <vector>
 
 #include "Vdut.h"
+#include "checks.h"
 #include "verilated.h"
 #ifdef HEADRACE_TRACE
 #include "verilated_vcd_c.h"
 #endif
+#ifdef HEADRACE_COVERAGE
+#include "verilated_cov.h"
+#endif
 
 namespace {
+
+using checks::Held;
+using checks::Shape;
 
 constexpr size_t kQueue = 16;        // bursts that the memory keeps
 constexpr uint32_t kLiteLimit = 1000;  // cycles that a register access may take
@@ -29,6 +36,8 @@ struct Options {
     uint64_t* memory;  // the caller's; outlives the bench
     uint64_t memory_bytes, seed;
     uint32_t base, latency, stall, bandwidth;
+    uint32_t longest;  // beats of a burst
+    uint32_t status;   // offset of the register whose bit 0 is `busy`
 };
 
 struct Statistics {
@@ -56,15 +65,9 @@ struct Beat {
     bool last;
 };
 
-// What a channel showed and its slave did not take yet.
-struct Held {
-    bool waiting = false;
-    uint64_t low = 0, high = 0;
-};
-
 // A read port: the device's pins, and the bursts that the memory keeps.
 struct ReadPort {
-    CData &arvalid, &arready, &arlen, &arsize, &arburst;
+    CData &arvalid, &arready, &arlen, &arsize, &arburst, &arcache, &arprot;
     IData& araddr;
     CData &rvalid, &rready, &rresp, &rlast;
     QData& rdata;
@@ -74,14 +77,15 @@ struct ReadPort {
 };
 #define HEADRACE_READ_PORT(d, name)                                                                                   \
     ReadPort {                                                                                                        \
-        d->name##_arvalid, d->name##_arready, d->name##_arlen, d->name##_arsize, d->name##_arburst, d->name##_araddr, \
-            d->name##_rvalid, d->name##_rready, d->name##_rresp, d->name##_rlast, d->name##_rdata                     \
+        d->name##_arvalid, d->name##_arready, d->name##_arlen, d->name##_arsize, d->name##_arburst,                    \
+            d->name##_arcache, d->name##_arprot, d->name##_araddr, d->name##_rvalid, d->name##_rready,                 \
+            d->name##_rresp, d->name##_rlast, d->name##_rdata                                                          \
     }
 
 class Bench {
   public:
     explicit Bench(const Options& options)
-        : options_(options), context_(new VerilatedContext),
+        : checker(options.longest), options_(options), context_(new VerilatedContext),
           random_(options.seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u) {
 #ifdef HEADRACE_TRACE
         context_->traceEverOn(true);
@@ -103,7 +107,8 @@ class Bench {
         writes_.clear();
         beats_.clear();
         answers_.clear();
-        aw_ = w_ = Held();
+        aw_ = w_ = lite_r_held_ = lite_b_held_ = Held();
+        lite_reads_ = lite_writes_ = lite_beats_ = 0;
         answer_shown_ = false;
         dut_->s_axi_awvalid = dut_->s_axi_wvalid = dut_->s_axi_arvalid = 0;
         dut_->s_axi_bready = dut_->s_axi_rready = 0;
@@ -114,6 +119,7 @@ class Bench {
 
     void cycle() {
         drive();
+        checker.cycle = statistics.cycles;
         dut_->clk = 0;
         dut_->eval();
         dump(0);
@@ -127,7 +133,7 @@ class Bench {
     // Cycles until the interrupt, at most `limit`.
     uint64_t run(uint64_t limit) {
         uint64_t start = statistics.cycles;
-        while (!dut_->irq && statistics.cycles - start < limit && violation.empty()) cycle();
+        while (!dut_->irq && statistics.cycles - start < limit && checker.violation.empty()) cycle();
         return statistics.cycles - start;
     }
 
@@ -137,15 +143,16 @@ class Bench {
         dut_->s_axi_araddr = offset;
         dut_->s_axi_arprot = 0;
         dut_->s_axi_arvalid = 1;
-        dut_->s_axi_rready = 1;
         bool good = false;
         for (uint32_t n = 0; n < kLiteLimit && !good; n++) {
+            dut_->s_axi_rready = !stalls();
             cycle();
             if (lite_ar_) dut_->s_axi_arvalid = 0;
             if (lite_r_) good = true;
         }
         dut_->s_axi_arvalid = dut_->s_axi_rready = 0;
         *value = lite_data_;
+        if (good && offset == options_.status && !(lite_data_ & 1)) checker.settled(under_way());
         return good && lite_response_ == OKAY;
     }
 
@@ -154,9 +161,10 @@ class Bench {
         dut_->s_axi_awprot = 0;
         dut_->s_axi_wdata = value;
         dut_->s_axi_wstrb = 15;
-        dut_->s_axi_awvalid = dut_->s_axi_wvalid = dut_->s_axi_bready = 1;
+        dut_->s_axi_awvalid = dut_->s_axi_wvalid = 1;
         bool good = false;
         for (uint32_t n = 0; n < kLiteLimit && !good; n++) {
+            dut_->s_axi_bready = !stalls();
             cycle();
             if (lite_aw_) dut_->s_axi_awvalid = 0;
             if (lite_w_) dut_->s_axi_wvalid = 0;
@@ -180,6 +188,17 @@ class Bench {
 #endif
     }
 
+    // Counts since creation, for verilator_coverage.
+    bool coverage(const char* path) const {
+#ifdef HEADRACE_COVERAGE
+        context_->coveragep()->write(path);
+        return true;
+#else
+        (void)path;
+        return false;
+#endif
+    }
+
     ~Bench() {
         trace(nullptr);
         dut_->final();
@@ -187,7 +206,7 @@ class Bench {
 
     std::vector<Fault> faults;
     Statistics statistics{};
-    std::string violation;
+    checks::Checker checker;
 
   private:
     // Inputs of this cycle; they depend on no output of it.
@@ -231,8 +250,14 @@ class Bench {
         Vdut& dut = *dut_;
         Statistics& count = statistics;
         for (ReadPort& port : ports_) sample(port);
-        check("AW", aw_, dut.m_axi_awvalid, dut.m_axi_awready, dut.m_axi_awaddr, dut.m_axi_awlen);
-        check("W", w_, dut.m_axi_wvalid, dut.m_axi_wready, dut.m_axi_wdata, dut.m_axi_wstrb << 1 | dut.m_axi_wlast);
+        const Shape burst{dut.m_axi_awlen, dut.m_axi_awsize, dut.m_axi_awburst, dut.m_axi_awcache, dut.m_axi_awprot};
+        checker.held("AW", aw_, dut.m_axi_awvalid, dut.m_axi_awready, burst.packed(dut.m_axi_awaddr));
+        checker.held("W", w_, dut.m_axi_wvalid, dut.m_axi_wready, dut.m_axi_wdata, dut.m_axi_wstrb << 1 | dut.m_axi_wlast);
+        if (dut.m_axi_wvalid) {
+            uint64_t places = dut.m_axi_awvalid ? dut.m_axi_awlen + 1u : 0;
+            for (const Burst& open : writes_) places += open.beats - open.done;
+            checker.data(dut.m_axi_wstrb, places - std::min<uint64_t>(places, beats_.size()));
+        }
         count.write_blocked += dut.m_axi_wvalid && !dut.m_axi_wready;
         if (answer_shown_ && dut.m_axi_bready) {
             answer_shown_ = false;
@@ -240,7 +265,7 @@ class Bench {
         }
         if (dut.m_axi_awvalid && dut.m_axi_awready) {
             count.write_bursts++;
-            check_burst("AW", dut.m_axi_awaddr, dut.m_axi_awlen, dut.m_axi_awsize, dut.m_axi_awburst);
+            checker.burst("AW", dut.m_axi_awaddr, burst, writes_.size() + answers_.size() + 1);
             writes_.push_back({dut.m_axi_awaddr, dut.m_axi_awlen + 1u, 0, 0, OKAY});
         }
         if (dut.m_axi_wvalid && dut.m_axi_wready) {
@@ -249,18 +274,31 @@ class Bench {
             beats_.push_back({dut.m_axi_wdata, dut.m_axi_wstrb, dut.m_axi_wlast != 0});
         }
         while (!writes_.empty() && !beats_.empty()) store();
+        sample_lite();
+    }
+
+    void sample_lite() {
+        Vdut& dut = *dut_;
+        checker.held("the register bus: R", lite_r_held_, dut.s_axi_rvalid, dut.s_axi_rready, dut.s_axi_rdata, dut.s_axi_rresp);
+        checker.held("the register bus: B", lite_b_held_, dut.s_axi_bvalid, dut.s_axi_bready, dut.s_axi_bresp);
+        checker.answer("R", dut.s_axi_rvalid, lite_reads_);
+        checker.answer("B", dut.s_axi_bvalid, std::min(lite_writes_, lite_beats_));
         lite_ar_ = dut.s_axi_arvalid && dut.s_axi_arready;
         lite_aw_ = dut.s_axi_awvalid && dut.s_axi_awready;
         lite_w_ = dut.s_axi_wvalid && dut.s_axi_wready;
         lite_r_ = dut.s_axi_rvalid && dut.s_axi_rready;
         lite_b_ = dut.s_axi_bvalid && dut.s_axi_bready;
+        lite_reads_ += lite_ar_ - lite_r_;
+        lite_writes_ += lite_aw_ - lite_b_;
+        lite_beats_ += lite_w_ - lite_b_;
         if (lite_r_) lite_data_ = dut.s_axi_rdata;
         if (lite_r_ || lite_b_) lite_response_ = lite_r_ ? dut.s_axi_rresp : dut.s_axi_bresp;
     }
 
     void sample(ReadPort& port) {
         Statistics& count = statistics;
-        check("AR", port.ar, port.arvalid, port.arready, port.araddr, port.arlen);
+        const Shape burst{port.arlen, port.arsize, port.arburst, port.arcache, port.arprot};
+        checker.held("AR", port.ar, port.arvalid, port.arready, burst.packed(port.araddr));
         count.read_waits += !port.bursts.empty() && !port.shown;
         count.read_blocked += port.shown && !port.rready;
         if (port.shown && port.rready) {
@@ -270,7 +308,7 @@ class Bench {
         }
         if (port.arvalid && port.arready) {
             count.read_bursts++;
-            check_burst("AR", port.araddr, port.arlen, port.arsize, port.arburst);
+            checker.burst("AR", port.araddr, burst, port.bursts.size() + 1);
             port.bursts.push_back({port.araddr, port.arlen + 1u, 0, count.cycles + options_.latency, OKAY});
         }
     }
@@ -280,7 +318,7 @@ class Bench {
         const Beat beat = beats_.front();
         beats_.pop_front();
         uint32_t address = burst.address + 8 * burst.done++;
-        if (beat.last != (burst.done == burst.beats)) breach("WLAST is not on the last beat of its burst");
+        checker.last(beat.last, burst.done == burst.beats);
         if (!holds(address)) {
             burst.response = DECERR;
         } else if (faulty(WRITE_ERROR, address)) {
@@ -321,23 +359,11 @@ class Bench {
         return (random_ >> 24 & 0xFFFF) < options_.stall;
     }
 
-    void check(const char* channel, Held& held, bool valid, bool ready, uint64_t low, uint64_t high) {
-        if (held.waiting && !(valid && low == held.low && high == held.high))
-            breach(std::string(channel) + " changed while it waited");
-        held.waiting = valid && !ready;
-        held.low = low;
-        held.high = high;
-    }
-
-    void check_burst(const char* channel, uint32_t address, uint32_t length, uint32_t size, uint32_t kind) {
-        if (address % 8 || size != 3 || kind != 1)
-            breach(std::string(channel) + " is not an aligned incrementing burst of 64-bit beats");
-        if (address / 4096 != (address + 8 * length) / 4096)
-            breach(std::string(channel) + " crosses a 4 KiB boundary");
-    }
-
-    void breach(const std::string& text) {
-        if (violation.empty()) violation = "cycle " + std::to_string(statistics.cycles) + ": " + text;
+    // Bursts that were offered or taken and have not come to their end.
+    uint64_t under_way() const {
+        uint64_t count = writes_.size() + answers_.size() + dut_->m_axi_awvalid + dut_->m_axi_wvalid;
+        for (const ReadPort& port : ports_) count += port.bursts.size() + port.arvalid;
+        return count;
     }
 
     void dump(uint32_t phase) {
@@ -357,7 +383,8 @@ class Bench {
     std::vector<ReadPort> ports_;
     std::deque<Burst> writes_, answers_;
     std::deque<Beat> beats_;
-    Held aw_, w_;
+    Held aw_, w_, lite_r_held_, lite_b_held_;
+    uint64_t lite_reads_ = 0, lite_writes_ = 0, lite_beats_ = 0;  // requests on the register bus without an answer
     bool answer_shown_ = false;
     bool lite_ar_ = false, lite_aw_ = false, lite_w_ = false, lite_r_ = false, lite_b_ = false;
     uint32_t lite_data_ = 0, lite_response_ = 0;
@@ -381,6 +408,7 @@ void hr_fault(Bench* bench, uint32_t kind, uint32_t first, uint32_t end) {
     bench->faults.push_back({kind, first, end});
 }
 void hr_clear_faults(Bench* bench) { bench->faults.clear(); }
-const char* hr_violation(Bench* bench) { return bench->violation.c_str(); }
+const char* hr_violation(Bench* bench) { return bench->checker.violation.c_str(); }
 int hr_trace(Bench* bench, const char* path) { return bench->trace(path); }
+int hr_coverage(Bench* bench, const char* path) { return bench->coverage(path); }
 }

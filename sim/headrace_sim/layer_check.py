@@ -12,6 +12,7 @@ from headrace.artifact import Artifact
 from headrace.coding import Effort
 from headrace.compile import compile_network
 from headrace.config import Config
+from headrace.cycles import Memory, estimate
 from headrace.device.model import ModelDevice
 from headrace.errors import DataError, DeviceError
 from headrace.image import LayerInfo
@@ -20,6 +21,7 @@ from headrace.network import Linear, Network
 from headrace.session import Session
 
 from .device import SimDevice
+from .network_check import bandwidth
 
 CONFIG = Config("matrix", lanes=4, pixels=4, x_words=4096, acc_words=32, symbols=2048, channels=4096)
 
@@ -33,6 +35,8 @@ class LayerCheck:
     cycles: float
     """Of one inference: program, tables, streams."""
     stall_cycles: float
+    estimated_cycles: int
+    """What the cycle model says to the same memory."""
 
 
 def levels(W: NDArray[Any]) -> NDArray[np.integer]:
@@ -44,12 +48,13 @@ def levels(W: NDArray[Any]) -> NDArray[np.integer]:
 
 
 def check_matrix(
-    W: NDArray[np.integer], config: Config = CONFIG, effort: Effort = Effort.DEFAULT, bandwidth: float | None = None
+    W: NDArray[np.integer], config: Config = CONFIG, effort: Effort = Effort.DEFAULT, memory: Memory | None = None
 ) -> LayerCheck:
-    """Run W (n inputs x m outputs, -128..127) on the RTL and compare; `bandwidth` as of the simulated memory.
+    """Run W (n inputs x m outputs, -128..127) on the RTL and compare.
 
-    The sums of products leave the device as they are where they lie in -128..127. The inputs are ones and minus ones on
-    a few positions each, all positions in turn, so that each weight is seen in a sum; random inputs come on top.
+    The memory is that of the board unless another is given. The sums of products leave the device as they are where
+    they lie in -128..127. The inputs are ones and minus ones on a few positions each, all positions in turn, so that
+    each weight is seen in a sum; random inputs come on top.
 
     Raises:
         DataError: W is no such matrix.
@@ -58,6 +63,7 @@ def check_matrix(
     """
     if W.ndim != 2 or W.size == 0 or W.min() < -128 or W.max() > 127:
         raise DataError("a layer's matrix has two dimensions and weights in -128..127")
+    memory = memory or Memory()
     n, m = W.shape
     one = np.ones(m, np.int64)
     layer = Linear("fc", W.T.astype(np.int8), 0 * one, one << IDENTITY, one * IDENTITY)
@@ -66,7 +72,8 @@ def check_matrix(
     x = _inputs(n)
     expected = np.clip(x.astype(np.int64) @ W.astype(np.int64), -128, 127).astype(np.int8)
     outputs = {}
-    for name, device in (("model", ModelDevice(config)), ("sim", SimDevice(config, bandwidth=bandwidth))):
+    sim = SimDevice(config, latency=memory.latency, bandwidth=bandwidth(config, memory))
+    for name, device in (("model", ModelDevice(config)), ("sim", sim)):
         with device, Session(device, Artifact(image)) as session:
             result = session.run(x.reshape(len(x), n, 1, 1))
             outputs[name] = result.outputs.reshape(len(x), m)
@@ -74,7 +81,8 @@ def check_matrix(
         if not np.array_equal(outputs["sim"], values):
             wrong = int(np.count_nonzero((outputs["sim"] != values).any(axis=0)))
             raise DeviceError(f"outputs {wrong} of {m} differ between the RTL and {name}")
-    return LayerCheck(image.layers[0], len(x), result.mean_cycles or 0.0, result.layers[0].mean_stall_cycles or 0.0)
+    stalls = result.layers[0].mean_stall_cycles or 0.0
+    return LayerCheck(image.layers[0], len(x), result.mean_cycles or 0.0, stalls, estimate(image, memory).cycles)
 
 
 def _inputs(n: int) -> NDArray[np.int8]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,8 @@ from headrace.artifact import Artifact
 from headrace.coding import Effort
 from headrace.compile import compile_network
 from headrace.config import Config
+from headrace.cycles import Estimate, Memory, estimate
+from headrace.cycles.estimate import useful_macs
 from headrace.errors import DeviceError
 from headrace.image import LayerInfo
 from headrace.network import Network
@@ -20,16 +21,12 @@ from headrace.session import Session
 
 from .device import SimDevice
 
-LATENCY = 40
-PYNQ_Z2_BEATS = 1.975
-"""Beats of 64 bits in a cycle of 100 MHz: 1,580 MB/s, taken as what a PYNQ-Z2's memory yields of the 2,100 MB/s of
-its 16 bits at 1050 MT/s."""
 TIMEOUT_SECONDS = 3600.0
 
 
-def board_bandwidth(config: Config) -> float:
-    """Beats a cycle that the read ports get from the memory of a PYNQ-Z2."""
-    return min(float(config.read_ports), PYNQ_Z2_BEATS)
+def bandwidth(config: Config, memory: Memory) -> float:
+    """Beats a cycle that the read ports get from the memory."""
+    return min(float(config.read_ports), memory.beats_per_cycle)
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class LayerRun:
     @property
     def useful_macs(self) -> int:
         """Nonzero weights times output pixels."""
-        return self.info.nonzeros * prod(self.info.output_shape[1:])
+        return useful_macs(self.info)
 
     def utilisation(self, config: Config) -> float | None:
         """Useful multiplications over those that all multipliers could have made."""
@@ -58,6 +55,8 @@ class NetworkRun:
     layers: tuple[LayerRun, ...]
     cycles: int
     """From start to interrupt: input, program, tables, streams, output."""
+    estimate: Estimate
+    """What the cycle model says to the same memory."""
     image_bytes: int
     compile_seconds: float
     simulation_seconds: float
@@ -75,20 +74,23 @@ def run_network(
     network: Network,
     config: Config,
     x: NDArray[np.int8],
-    bandwidth: float | None = None,
+    memory: Memory | None = None,
     effort: Effort = Effort.DEFAULT,
 ) -> NetworkRun:
     """Compile `network`, run x (1, C, H, W) int8 on the RTL and compare every output with `network.run`.
+
+    The memory is that of the board unless another is given.
 
     Raises:
         CompileError: it does not fit the configuration.
         DeviceError: the RTL's integers are not the network's.
     """
+    memory = memory or Memory()
     started = time.perf_counter()
     image = compile_network(network, config, effort=effort)
     compiled = time.perf_counter()
     expected = network.run(x)
-    with SimDevice(config, latency=LATENCY, bandwidth=bandwidth) as device:
+    with SimDevice(config, latency=memory.latency, bandwidth=bandwidth(config, memory)) as device:
         before = time.perf_counter()
         with Session(device, Artifact(image)) as session:
             result = session.run(x, timeout_seconds=TIMEOUT_SECONDS)
@@ -100,4 +102,5 @@ def run_network(
         LayerRun(info, *(None if counts is None else int(counts[0]) for counts in (run.cycles, run.stall_cycles)))
         for info, run in zip(image.layers, result.layers, strict=True)
     )
-    return NetworkRun(layers, int(result.cycles[0]), len(image.blob), compiled - started, seconds)
+    cycles = int(result.cycles[0])
+    return NetworkRun(layers, cycles, estimate(image, memory), len(image.blob), compiled - started, seconds)

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from headrace.config import Config
 from headrace.errors import DeviceError
+from headrace.registers import offset as register_offset
 
 from .build import build, cached_verilog
 
 DEFAULT_BASE = 0x1000_0000
 DEFAULT_MEMORY_BYTES = 16 << 20
+
+
+class ProtocolError(DeviceError):
+    """The device broke the AXI protocol, or a promise of its own about it (checks.h); the text names the cycle."""
 
 
 class FaultKind(IntEnum):
@@ -55,6 +60,8 @@ class _Options(Structure):
         ("latency", c_uint32),
         ("stall", c_uint32),
         ("bandwidth", c_uint32),
+        ("longest", c_uint32),
+        ("status", c_uint32),
     ]
 
 
@@ -78,6 +85,7 @@ def _load(path: Path) -> ctypes.CDLL:
         ("clear_faults", None, c_void_p),
         ("violation", c_char_p, c_void_p),
         ("trace", c_int, c_void_p, c_char_p),
+        ("coverage", c_int, c_void_p, c_char_p),
     ):
         function = getattr(library, f"hr_{name}")
         function.restype, function.argtypes = result, arguments
@@ -91,7 +99,7 @@ class Simulator:
     `stall`; reads and writes share `bandwidth` beats per cycle (None: no limit). Equal arguments, seed included, give
     equal runs. `trace` (a .vcd file) records waveforms from the start, with a slower build. `library` is what `build`
     made of another module with the same ports.
-    Raises DeviceError when the device breaks the AXI protocol, and where a register does not answer.
+    Raises ProtocolError when the device breaks the AXI protocol, DeviceError where a register does not answer.
     """
 
     def __init__(
@@ -136,6 +144,8 @@ class Simulator:
             latency=latency,
             stall=round(stall * 65536),
             bandwidth=round((bandwidth or 0) * 256),
+            longest=256 if config is None else config.burst_beats,
+            status=register_offset("STATUS"),
         )
         self._library = _load(library)
         self._bench = self._library.hr_create(byref(options))
@@ -187,6 +197,11 @@ class Simulator:
         if not self._library.hr_trace(self._handle, None if path is None else str(path).encode()):
             raise DeviceError(f"cannot record waveforms to {path}: not writable, or built without trace")
 
+    def coverage(self, path: str | Path) -> None:
+        """Write what has run and toggled so far, for verilator_coverage. Needs a library built with `coverage`."""
+        if not self._library.hr_coverage(self._handle, str(path).encode()):
+            raise DeviceError("the simulation was built without coverage")
+
     def close(self) -> None:
         """Free the simulation; a second call does nothing."""
         if self._bench is not None:
@@ -205,6 +220,6 @@ class Simulator:
     def _check(self, good: bool, reason: str) -> None:
         violation = self._library.hr_violation(self._handle).decode()
         if violation:
-            raise DeviceError(f"the device breaks the AXI protocol: {violation}")
+            raise ProtocolError(f"the device breaks the AXI protocol: {violation}")
         if not good:
             raise DeviceError(reason)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from .code_tables import choose_tables
 from .config import Config
-from .differential import differential_plan
-from .isa import BEAT_BYTES, SLOTS
+from .differential import Walk
+from .isa import BEAT_BYTES, GATHERED_ROWS, SLOTS
 from .schedule import fresh_plan
 from .stream import MAX_RUN_OF_SYMBOL, EncodedLayer, Plan, encode_layer
 
@@ -35,6 +35,12 @@ EFFORTS = {
 HARDLY_MORE = 1.02
 """Cycles that a smaller coding may take, as a multiple of the fastest's."""
 
+ROUNDS = 4
+"""Times that differential rows are cut into lanes, each time by what the lanes took the time before."""
+
+BITS_PER_CYCLE = 8
+"""That a lane decodes in the long run."""
+
 
 @dataclass(frozen=True)
 class Strips:
@@ -48,21 +54,27 @@ class Strips:
     """Lanes that read each stream, for a strip of the output each."""
     ports: int = 1
     """Over which the lanes read at once."""
+    gathers: bool = False
+    """Whether rows can leave gathered."""
 
-    def cycles(self, encoded: EncodedLayer) -> int:
-        """Cycles of all descriptors, estimated: reading the tables, then the longer of reading the streams and the
-        busiest lane's work.
+    def cycles(self, encoded: EncodedLayer, gathered: bool = False) -> int:
+        """Cycles of all descriptors, estimated: reading the tables, then the longest of reading the streams, the
+        busiest lane's work and the rows' way out.
         """
         sizes = encoded.sizes()
         tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES
         streams = -(-self.copies * sizes["streams"] // (BEAT_BYTES * self.ports))
-        return sum(tables + max(streams, *_lane_cycles(encoded, words)) for words in self.words)
+        rows = self.copies * encoded.rows // (GATHERED_ROWS if gathered else 1)
+        return sum(tables + max(streams, rows * words, *lane_cycles(encoded, words)) for words in self.words)
 
 
-def _lane_cycles(encoded: EncodedLayer, words: int) -> list[int]:
-    """Of each lane; an end of row hides behind a row's last tap, unless that takes one cycle only."""
-    per_lane = zip(encoded.lane_taps, encoded.lane_rows, strict=True)
-    return [0, *(taps * words + rows * (words == 1) for taps, rows in per_lane)]
+def lane_cycles(encoded: EncodedLayer, words: int) -> list[int]:
+    """What each lane takes for itself: to multiply, or to decode."""
+    lanes = zip(encoded.lane_taps, encoded.lane_symbols, encoded.lane_literals, encoded.streams, strict=True)
+    return [
+        max(taps * words, symbols + 2 * literals, 8 * len(stream) // BITS_PER_CYCLE)
+        for taps, symbols, literals, stream in lanes
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +84,8 @@ class Coding:
     encoded: EncodedLayer
     plan: Plan
     longest_run: int
+    gathered: bool = False
+    """Whether rows leave gathered: every lane has a multiple of GATHERED_ROWS."""
 
     @property
     def rows_differential(self) -> int:
@@ -91,28 +105,40 @@ def choose_coding(
         W: int8 weights (M, K).
         slots: accumulator slots that the layer can have; 0: its rows must all start from zero.
     """
-    codings = [
-        Coding(encode_layer(W, plan, config.symbols, longest_run), plan, longest_run)
-        for plan, longest_run in _candidates(W, config, strips, slots, effort)
-    ]
-    cycles = [strips.cycles(coding.encoded) for coding in codings]
+    ways = (False, True) if strips.gathers and len(W) % GATHERED_ROWS == 0 else (False,)
+    codings = [coding for gathered in ways for coding in _candidates(W, config, strips, slots, effort, gathered)]
+    cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
     fast = [coding for coding, n in zip(codings, cycles, strict=True) if n <= HARDLY_MORE * min(cycles)]
     return min(fast, key=lambda coding: sum(coding.encoded.sizes().values()))
 
 
 def _candidates(
-    W: npt.NDArray[np.integer], config: Config, strips: Strips, slots: int, effort: Effort
-) -> Iterator[tuple[Plan, int]]:
+    W: npt.NDArray[np.integer],
+    config: Config,
+    strips: Strips,
+    slots: int,
+    effort: Effort,
+    gathered: bool,
+) -> Iterator[Coding]:
     words, lanes = max(strips.words), config.lanes // strips.copies
+    together = GATHERED_ROWS if gathered else 1
     codes, runs = EFFORTS[effort]
+
+    def coding(plan: Plan, longest_run: int) -> Coding:
+        return Coding(encode_layer(W, plan, config.symbols, longest_run), plan, longest_run, gathered)
+
     for longest_run in runs:
         for count in codes:
             if count <= config.code_tables:
                 tables = choose_tables(W, count, longest_run)
                 if count == 1 or tables.max(initial=0) > 0:
-                    yield fresh_plan(W, lanes, words, tables), longest_run
+                    yield coding(fresh_plan(W, lanes, words, tables, together), longest_run)
     if slots and effort is not Effort.FAST:
-        plan = differential_plan(W, lanes, words, slots)
-        if any(row.parent is not None for lane in plan for row in lane):
-            for longest_run in runs:
-                yield plan, longest_run
+        walk = Walk(W, words, slots)
+        for longest_run in runs:
+            for _ in range(ROUNDS):
+                made = coding(walk.cut(lanes, together), longest_run)
+                if not made.rows_differential:
+                    return
+                yield made
+                walk.correct(made.plan, lane_cycles(made.encoded, words))

@@ -86,9 +86,11 @@ def compile_op(
     check_layer(layer.name, lowered, config)
     cuts = cut(op, x, y, lowered, config)
     longest = max(one.words for one in cuts)
-    beats = table_beats(config.lanes, 0, len(lowered.taps), len(lowered.mask_table), 0, len(lowered.matrix))
+    taps, masks = len(lowered.taps), len(lowered.mask_table)
+    beats = table_beats(config.lanes, 0, taps, masks, 0, len(lowered.matrix), lowered.uniform)
     slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (longest - 1).bit_length())
-    work = Strips(tuple(one.words for one in cuts), beats, x.strips, config.read_ports)
+    gathers = config.gathers and lowered.gathers and y.plane == y.strips == 1
+    work = Strips(tuple(one.words for one in cuts), beats, x.strips, config.read_ports, gathers)
     reach = min(low for low, _ in values), max(high for _, high in values)
     try:
         coding = choose_coding(lowered.matrix, config, work, slots, effort)

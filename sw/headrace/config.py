@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from .errors import ConfigError
-from .isa import BEAT_BYTES, CODE_TABLES, ISA_VERSION, SLOTS
+from .isa import BEAT_BYTES, CODE_TABLES, GATHERED_ROWS, ISA_VERSION, SLOTS
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,11 @@ class Config:
         return self.x_words * self.pixels
 
     @property
+    def gathers(self) -> bool:
+        """Whether a word has room for the rows of a gathered layer."""
+        return self.pixels >= GATHERED_ROWS
+
+    @property
     def hash(self) -> int:
         """32 bits over every parameter and the instruction set version; the name does not count."""
         fields = {key: value for key, value in asdict(self).items() if key != "name"}
@@ -91,7 +96,17 @@ CONFIGS = {
         Config("tiny", lanes=1, pixels=1, x_words=16384, acc_words=1024),
         Config("small", lanes=2, pixels=4, x_words=4096, acc_words=256),
         Config("demo", lanes=4, pixels=8, x_words=2048, acc_words=32),
-        Config("pynq-z2", lanes=16, pixels=16, x_words=1024, acc_words=32, taps=64, masks=32, read_ports=2),
+        Config(
+            "pynq-z2",
+            lanes=16,
+            pixels=16,
+            x_words=1024,
+            acc_words=32,
+            taps=64,
+            masks=32,
+            channels=4096,
+            read_ports=2,
+        ),
     )
 }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from .isa import SLOTS
+from .schedule import row_cycles
 from .spanning import ROOT, Progress, spanning_tree
 from .stream import Plan, RowPlan
 
@@ -30,22 +33,46 @@ def differential_plan(
     Raises:
         ValueError: W is not two-dimensional, or a number is out of range.
     """
-    rows = np.asarray(W).astype(np.int16)
-    if rows.ndim != 2:
-        raise ValueError("weights must be a two-dimensional array")
-    if lanes < 1 or words < 1 or not 1 <= slots <= SLOTS:
-        raise ValueError(f"{lanes} lanes, {words} words, {slots} slots: out of range")
-    whole = _walk(rows, spanning_tree(rows, progress), slots)
-    if lanes == 1:
-        return (whole,)
-    order = np.array([row.row for row in whole], np.int64)
-    cycles = np.cumsum(_cycles(rows, whole, words))
-    cuts = np.searchsorted(cycles, cycles[-1:] * np.arange(1, lanes) / lanes) if order.size else [0] * (lanes - 1)
-    plan = []
-    for piece in np.split(order, cuts):
-        lane = _walk(rows[piece], spanning_tree(rows[piece]), slots)
-        plan.append(tuple(_renumbered(row, piece) for row in lane))
-    return tuple(plan)
+    return Walk(W, words, slots, progress).cut(lanes)
+
+
+class Walk:
+    """All rows of a matrix in an order in which neighbours resemble each other, and the cycles that each takes.
+
+    Arguments as for `differential_plan`, which is `cut` once.
+    """
+
+    def __init__(self, W: npt.ArrayLike, words: int, slots: int = SLOTS, progress: Progress | None = None) -> None:
+        self._rows = np.asarray(W).astype(np.int16)
+        self._slots = slots
+        if self._rows.ndim != 2:
+            raise ValueError("weights must be a two-dimensional array")
+        if words < 1 or not 1 <= slots <= SLOTS:
+            raise ValueError(f"{words} words, {slots} slots: out of range")
+        self._whole = _walk(self._rows, spanning_tree(self._rows, progress), slots)
+        self._order = np.array([row.row for row in self._whole], np.int64)
+        self._cycles = _cycles(self._rows, self._whole, words).astype(np.float64)
+
+    def cut(self, lanes: int, together: int = 1) -> Plan:
+        """A plan for so many lanes, of about equal cycles; all but the last have a multiple of `together` rows."""
+        if lanes < 1 or together < 1:
+            raise ValueError(f"{lanes} lanes, {together} rows together: out of range")
+        if lanes == 1:
+            return (self._whole,)
+        ends = np.cumsum(self._cycles)
+        cuts = np.searchsorted(ends, ends[-1:] * np.arange(1, lanes) / lanes) if ends.size else np.zeros(lanes - 1)
+        plan = []
+        for piece in np.split(self._order, (cuts // together * together).astype(np.int64)):
+            lane = _walk(self._rows[piece], spanning_tree(self._rows[piece]), self._slots)
+            plan.append(tuple(_renumbered(row, piece) for row in lane))
+        return tuple(plan)
+
+    def correct(self, plan: Plan, cycles: Sequence[int]) -> None:
+        """Lane n of `plan`, which `cut` made, was found to take cycles[n]: the next cut goes by that."""
+        pieces = np.split(self._cycles, np.cumsum([len(lane) for lane in plan])[:-1])
+        for piece, found in zip(pieces, cycles, strict=True):  # views
+            if piece.size and found:
+                piece *= found / piece.sum()
 
 
 def _renumbered(row: RowPlan, numbers: IntArray) -> RowPlan:
@@ -58,7 +85,7 @@ def _cycles(rows: npt.NDArray[np.int16], lane: tuple[RowPlan, ...], words: int) 
     taps = [
         np.count_nonzero(rows[row.row] if row.parent is None else rows[row.row] != rows[row.parent]) for row in lane
     ]
-    return np.maximum(np.array(taps, np.int64), 1) * words + (words == 1)
+    return row_cycles(np.array(taps, np.int64), words)
 
 
 def _walk(rows: npt.NDArray[np.int16], parent: IntArray, slots: int) -> tuple[RowPlan, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .config import Config
 from .errors import ConfigError, FormatError
 from .header import kinds, plain, typed
-from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_STREAM, Opcode, table_beats
+from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_STREAM, TABLE_SIZES, Opcode, table_beats
 from .placement import Placement
 
 
@@ -59,8 +59,9 @@ class LayerInfo:
     words: int
     """Words of output pixels that a lane makes of a row, summed over descriptors."""
     bound_cycles: int
-    """No device of this configuration is faster: sum over descriptors of max(beats read / read ports,
-    spatial_strips * taps * words / lanes)."""
+    """Sum over descriptors of max(beats read / read ports, spatial_strips * taps * words / lanes): if reads, or
+    multiplications, were spread evenly and nothing else took time. A layer can take less, where its beats are read
+    while the one before runs; `headrace.cycles` says what it does take."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,8 @@ class Image:
 
     def _check_streams(self, number: int, values: Mapping[str, int]) -> None:
         lanes = self.config.lanes
-        sizes = (values[key] for key in ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels"))
-        if values["code_tables"] < 1 or values["beats"] != table_beats(lanes, *sizes):
+        beats = table_beats(lanes, *(values[key] for key in TABLE_SIZES))
+        if values["code_tables"] < 1 or values["beats"] != beats:
             raise FormatError(f"image: descriptor {number}: tables are not those of {lanes} lanes")
         for lane, stream in enumerate(self._streams(values)):
             if stream["address"] % BEAT_BYTES or stream["address"] + stream["beats"] * BEAT_BYTES > len(self.blob):

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from .fields import Field, Record
 
-ISA_VERSION = 3
+ISA_VERSION = 4
 BEAT_BYTES = 8
 DESCRIPTOR_BYTES = 64
 MAX_CODE_LENGTH = 12
@@ -27,6 +27,8 @@ SLOTS = 1 << SLOT_BITS
 SLOT_SHIFT_MAX = 15
 MULTIPLIER_BITS = 16
 SHIFT_BITS = 6
+GATHERED_ROWS = 4
+"""Rows of one pixel that leave a lane as one word of a gathered layer."""
 BIAS_BITS = 24
 NO_ESCAPE = 1 << MAX_CODE_LENGTH
 NOBODY = 0xFF
@@ -74,7 +76,9 @@ DESCRIPTOR = Record(
         Field("maximum", 1, "LAYER: lanes take the maximum of products in place of their sum (max pooling)"),
         Field("split", 1, "LAYER: write even and odd rows and columns to four planes, for a consumer of stride 2"),
         Field("flat", 1, "LAYER: out_pitch == pitch == out_width, not split: words are written as they were computed"),
-        Field("reserved0", 13),
+        Field("uniform", 1, "LAYER: all channels are requantised alike: the channel table has one entry"),
+        Field("gathered", 1, "LAYER: one pixel, uniform; a lane's rows leave GATHERED_ROWS at a time as one word"),
+        Field("reserved0", 11),
         Field("beats", 32, "LOAD, STORE: beats to move. LAYER: beats of all tables together"),
         Field("address", 32, "byte offset in DRAM; see Opcode"),
         Field("x_address", 32, "LOAD, STORE: byte address in activation memory. LAYER: where output channel 0 starts"),
@@ -122,11 +126,12 @@ LANE_ROWS = Record(
 LANE_KEEP = Record(
     "lane keep",
     (
-        Field("keep_from", 16, "even: first word of an output plane that the lane keeps, at its start", signed=True),
-        Field("keep_to", 16, "word after the last one that it keeps", signed=True),
+        Field("keep_from", 16, "first half word of an output plane that the lane keeps", signed=True),
+        Field("keep_to", 16, "half word after the last one that it keeps", signed=True),
         Field("reserved", 32),
     ),
 )
+"""Of words of less than 4 pixels: words in place of half words."""
 LANE_TABLES = 3
 """Beats a lane: LANE_STREAM, LANE_ROWS, LANE_KEEP."""
 CODE = Record(
@@ -196,6 +201,13 @@ CODE_BEATS = MAX_CODE_LENGTH + 1
 """Beats of one code table."""
 
 
-def table_beats(lanes: int, code_tables: int, taps: int, mask_beats: int, symbol_beats: int, out_channels: int) -> int:
+TABLE_SIZES = ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels", "uniform")
+"""Fields of the descriptor that decide how long the tables are: `table_beats(lanes, *sizes)`."""
+
+
+def table_beats(
+    lanes: int, code_tables: int, taps: int, mask_beats: int, symbol_beats: int, out_channels: int, uniform: int
+) -> int:
     """Beats of a layer's tables."""
-    return LANE_TABLES * lanes + code_tables * CODE_BEATS + taps + mask_beats + symbol_beats + out_channels
+    channels = 1 if uniform else out_channels
+    return LANE_TABLES * lanes + code_tables * CODE_BEATS + taps + mask_beats + symbol_beats + channels

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .config import Config
 from .errors import CompileError
-from .isa import BIAS_BITS, DESCRIPTOR, MASK_BITS, TAP
+from .isa import BIAS_BITS, DESCRIPTOR, GATHERED_ROWS, MASK_BITS, TAP
 from .masks import mask_table, reachable
 from .network import AveragePool2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d
 from .placement import Placement, Tap
@@ -50,6 +50,16 @@ class Lowered:
     low: int = -128
     high: int = 127
     maximum: bool = False
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all rows are requantised alike."""
+        return all(np.all(values == values[0]) for values in (self.bias, self.multiplier, self.shift))
+
+    @property
+    def gathers(self) -> bool:
+        """Whether rows of a single pixel can leave gathered: requantised alike, their word is one row of pixels."""
+        return self.uniform and not self.maximum and self.pitch >= GATHERED_ROWS
 
 
 def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:

@@ -40,6 +40,7 @@ class Placement:
 
     In `strips` > 1 strips, the lanes of strip s hold of every (phase) plane the `strip_bytes` flat pixels from
     `s * strip_step - strip_halo` on, in place of all; those before the plane and after its end are never looked at.
+    There a split tensor can be `interleaved`: the four phase planes' rows lie within the same `pitch` bytes.
 
     ValueError for an order that is no permutation, planes that overlap, or strips that do not fit their planes.
     """
@@ -80,9 +81,14 @@ class Placement:
         phases = 4 if self.split else 1
         held = self.width if not self.split else (self.width + 1) // 2
         good = 1 < self.strips <= MAX_STRIPS and 0 < self.strip_step <= self.strip_bytes - self.strip_halo
-        good = good and self.strip_halo >= 0 and phases * self.strip_bytes <= self.plane and held <= self.pitch
-        if self.split:
-            good = good and (self.row_phase, self.column_phase) == (2 * self.strip_bytes, self.strip_bytes)
+        good = good and self.strip_halo >= 0
+        if self.interleaved:
+            good = good and held <= self.column_phase and self.strip_bytes <= self.plane
+            good = good and self.row_phase == 2 * self.column_phase and 4 * self.column_phase <= self.pitch
+        else:
+            good = good and phases * self.strip_bytes <= self.plane and held <= self.pitch
+            if self.split:
+                good = good and (self.row_phase, self.column_phase) == (2 * self.strip_bytes, self.strip_bytes)
         longest = max(self.strips * self.strip_step + self.strip_bytes, self.strip_halo + self.pitch * self.height)
         if not good or self.channels * phases * longest > MAX_BYTES:
             raise ValueError(f"placement: strips do not fit their planes: {self}")
@@ -115,6 +121,11 @@ class Placement:
     def ordered(self, order: NDArray[np.integer] | tuple[int, ...]) -> Placement:
         """The same layout with channel `order[p]` at position p."""
         return replace(self, order=tuple(int(channel) for channel in order))
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether the phase planes of a tensor in strips lie side by side, in rows of `pitch` bytes."""
+        return self.split and self.strips > 1 and self.column_phase < self.pitch
 
     @property
     def size(self) -> int:
@@ -152,6 +163,14 @@ class Placement:
             raise ValueError(f"row {h} of a split tensor does not start its first plane")
         return self.base + (h // 2 if self.split else h) * self.pitch
 
+    def takes_words(self, pitch: int, width: int, pixels: int) -> bool:
+        """Whether words of rows of `width` pixels, computed `pitch` apart, are written as they are.
+
+        Of strips, it must be whole words that a lane keeps.
+        """
+        whole = self.strip_halo % pixels == self.strip_bytes % pixels == 0
+        return not self.split and pitch == self.pitch == width and whole
+
     def _within_plane(self) -> NDArray[np.int64]:
         h, w = np.arange(self.height, dtype=np.int64)[:, None], np.arange(self.width, dtype=np.int64)
         if not self.split:
@@ -184,12 +203,15 @@ class Placement:
         return memory.tobytes()
 
     def _pack_strips(self, x: NDArray[np.int8]) -> bytes:
-        phases, length = (4 if self.split else 1), self.strips * self.strip_step + self.strip_bytes
+        phases = 4 if self.split and not self.interleaved else 1
+        length = self.strips * self.strip_step + self.strip_bytes
         length = max(length, self.strip_halo + self.height * self.pitch)
         flat = np.zeros((self.channels, phases, length), np.int8)
         h, w = np.arange(self.height)[:, None], np.arange(self.width)
-        phase = h % 2 * 2 + w % 2 if self.split else 0 * (h + w)
+        phase = h % 2 * 2 + w % 2 if phases == 4 else 0 * (h + w)
         pixel = h // 2 * self.pitch + w // 2 if self.split else h * self.pitch + w
+        if self.interleaved:
+            pixel += h % 2 * self.row_phase + w % 2 * self.column_phase
         flat[self._positions()[:, None, None], phase, self.strip_halo + pixel] = x
         memory = np.zeros((self.strips, self.padded_size), np.int8)
         for strip, one in enumerate(memory):

@@ -49,18 +49,27 @@ def assign_rows(costs: npt.ArrayLike, lanes: int, groups: Sequence[Sequence[int]
     return [[row for group in sorted(lane) for row in group] for lane in dealt]
 
 
-def fresh_plan(W: npt.ArrayLike, lanes: int, words: int, tables: npt.ArrayLike | None = None) -> Plan:
+def row_cycles(taps: npt.NDArray[np.integer], words: int) -> npt.NDArray[np.int64]:
+    """Of rows of so many taps, `words` words of P pixels each: every tap takes that many cycles, and a row without taps
+    as many. Decoding an end of row hides behind a row's last tap, unless that takes one cycle only.
+    """
+    return (taps + 1 if words == 1 else np.maximum(taps, 1) * words).astype(np.int64)
+
+
+def fresh_plan(
+    W: npt.ArrayLike, lanes: int, words: int, tables: npt.ArrayLike | None = None, together: int = 1
+) -> Plan:
     """A plan without differential rows, balanced by each row's cycles; each lane goes through its rows code by code.
 
     Args:
         W: integers (M, K).
         lanes: number of lanes.
-        words: words of P pixels in a row; every tap takes that many cycles, and a row without taps as many. Decoding
-            an end of row hides behind a row's last tap, unless that takes one cycle only.
+        words: words of P pixels in a row.
         tables: code of each row (M,); by default all are sent in code 0.
+        together: rows of which every lane gets a multiple; M is one.
 
     Raises:
-        ValueError: W is not two-dimensional, lanes or words is below 1, or tables is not of M numbers.
+        ValueError: W is not two-dimensional, lanes or words is below 1, tables is not of M numbers, or M no multiple.
     """
     weights = np.asarray(W)
     if weights.ndim != 2:
@@ -70,9 +79,10 @@ def fresh_plan(W: npt.ArrayLike, lanes: int, words: int, tables: npt.ArrayLike |
     codes = np.zeros(len(weights), np.int64) if tables is None else np.asarray(tables, np.int64)
     if codes.shape != weights.shape[:1]:
         raise ValueError(f"tables has shape {codes.shape}, not one code for each of {len(weights)} rows")
-    costs = np.maximum(np.count_nonzero(weights, axis=1), 1) * words + (words == 1)
+    costs = row_cycles(np.count_nonzero(weights, axis=1), words)
+    groups = np.argsort(costs, kind="stable").reshape(-1, together).tolist()
     listed = codes.tolist()
-    lanes_rows = assign_rows(costs, lanes)
+    lanes_rows = assign_rows(costs, lanes, groups)
     return tuple(
         tuple(RowPlan(row, table=listed[row]) for row in sorted(lane, key=lambda row: (listed[row], row)))
         for lane in lanes_rows

@@ -34,6 +34,7 @@ from .isa import (
     LITERAL,
     LITERAL_BITS,
     LITERAL_RUN_BITS,
+    MAX_CODE_LENGTH,
     SLOTS,
     SYMBOL,
     VALUE_BITS,
@@ -100,7 +101,9 @@ class EncodedLayer:
     lane_tables: tuple[int, ...]
     """Code of each lane's first row."""
     lane_symbols: tuple[int, ...]
-    """Symbols per lane: taps, literals (one each, two cycles on the device) and ends of row."""
+    """Symbols per lane: taps and ends of row."""
+    lane_literals: tuple[int, ...]
+    """Those of them that are literals, which take the device two cycles more."""
     lane_taps: tuple[int, ...]
     """Multiplications per lane, those of weight zero (long runs, rows without taps) included."""
     order: IntArray
@@ -180,6 +183,7 @@ def encode_layer(
     for first, last in pairwise(bounds):
         packed = pack_bits(codewords[first:last], lengths[first:last])[0].tobytes()
         streams.append(packed + bytes(-len(packed) % BEAT_BYTES))
+    literals = np.concatenate([[0], np.cumsum(lengths > MAX_CODE_LENGTH)])[bounds]
     passes = np.concatenate([[0], np.cumsum(np.maximum(symbols.taps, 1))])[row_bounds]
     return EncodedLayer(
         rows=weights.shape[0],
@@ -189,6 +193,7 @@ def encode_layer(
         lane_rows=lane_rows,
         lane_tables=tuple(lane[0].table if lane else 0 for lane in plan),
         lane_symbols=tuple(np.diff(bounds).tolist()),
+        lane_literals=tuple(np.diff(literals).tolist()),
         lane_taps=tuple(np.diff(passes).tolist()),
         order=np.array([row.row for row in rows], np.int64),
     )

@@ -154,6 +154,29 @@ def lane_operations(
     return Operations(row, position, value, first, last, source, target, lane.differential[row])
 
 
+@dataclass(frozen=True, eq=False)
+class Symbols:
+    """The symbols of a lane's rows, (n,); what follows the last row is left out."""
+
+    starts: IntArray
+    """(n + 1,) bit of the stream where each begins, and where the last one ends; a literal begins with its escape."""
+    end: npt.NDArray[np.bool_]
+    """It ends a row; else it is a tap."""
+    run: IntArray
+    """Zero positions before a tap."""
+
+
+def lane_symbols(codes: Sequence[Code], data: bytes, rows: int, table: int = 0) -> Symbols:
+    """The symbols of `rows` rows, the first of them in code `table`; LaneError where the stream does not hold them."""
+    words, starts, error = _symbols(codes, data, table)
+    ends = np.flatnonzero(words & _END)[:rows]
+    if ends.size < rows:
+        raise LaneError(error, f"row {ends.size} of {rows}, bit {starts[-1]}: {error.name}")
+    count = int(ends[-1]) + 1 if rows else 0
+    is_end = (words[:count] & _END) != 0
+    return Symbols(starts[: count + 1], is_end, np.where(is_end, 0, words[:count] >> RUN_SHIFT))
+
+
 def _resolve(weights: npt.NDArray[np.int16], lane: _Lane) -> None:
     """Add to each differential row, in place, the row that its source slot holds."""
     held = [-1] * SLOTS  # row whose sums a slot holds

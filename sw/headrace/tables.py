@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 from .code import Code
 from .isa import BEAT_BYTES, CHANNEL, CODE, LANE_KEEP, LANE_ROWS, LANE_STREAM, MASK, TAP
 from .layers import Lowered
+from .pieces import keep_bytes
 from .placement import Placement
 from .stream import EncodedLayer
 
 Beats = NDArray[np.uint64]
 KEEP_ALL = (0, (1 << 15) - 1)
-"""`keep_from`, `keep_to` of a lane that keeps every word."""
+"""`keep_from`, `keep_to` of a lane that keeps everything."""
 
 
 def keep_ranges(y: Placement, lanes: int, pixels: int) -> list[tuple[int, int]]:
-    """Which words of the planes of a layer's output each lane keeps: `keep_from`, `keep_to`."""
+    """Which half words of the planes of a layer's output each lane keeps: `keep_from`, `keep_to`."""
     if y.strips == 1:
         return [KEEP_ALL] * lanes
-    starts = [(lane // (lanes // y.strips) * y.strip_step - y.strip_halo) // pixels for lane in range(lanes)]
-    return [(start, start + y.strip_bytes // pixels) for start in starts]
+    unit = keep_bytes(pixels)
+    starts = [(lane // (lanes // y.strips) * y.strip_step - y.strip_halo) // unit for lane in range(lanes)]
+    return [(start, start + y.strip_bytes // unit) for start in starts]
 
 
 def lane_beats(
@@ -115,7 +117,7 @@ def symbol_beats(codes: Sequence[Code]) -> Beats:
 
 
 def channel_beats(lowered: Lowered, order: NDArray[np.integer]) -> Beats:
-    """Requantisation of the rows in stored order, `order[p]` being the row stored at p: (M,) uint64."""
+    """Requantisation of the rows in stored order, row `order[p]` at p: uint64 (M,), or (1,) where they are uniform."""
     beats = [
         CHANNEL.pack(
             {
@@ -124,7 +126,7 @@ def channel_beats(lowered: Lowered, order: NDArray[np.integer]) -> Beats:
                 "shift": int(lowered.shift[row]),
             }
         )
-        for row in order
+        for row in (order[:1] if lowered.uniform else order)
     ]
     return np.array(beats, np.uint64)
 

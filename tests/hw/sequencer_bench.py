@@ -9,7 +9,7 @@ from operator import xor
 from typing import Any
 
 from headrace.config import Config
-from headrace.isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, ErrorCode, Opcode, table_beats
+from headrace.isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, TABLE_SIZES, ErrorCode, Opcode, table_beats
 from headrace_hw.sequencer import Sequencer
 from hw.axi_memory import word_at
 from hw.streams import pattern, plain, simulate
@@ -37,9 +37,8 @@ def layer(**fields: int) -> Descriptor:
     """With the right number of beats and the right signature, unless `fields` say otherwise."""
     made = {"opcode": Opcode.LAYER, "layer": 4, "address": 0x200, "in_channels": 5, "taps": 2, "words": 3}
     made |= {"out_channels": 6, "symbol_beats": 2, "code_tables": 1, "pitch": 4}
-    made |= {"mask_beats": 2, "phases": 1} | fields
-    sizes = (made[name] for name in ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels"))
-    made.setdefault("beats", table_beats(CONFIG.lanes, *sizes))
+    made |= {"mask_beats": 2, "phases": 1, "uniform": 0} | fields
+    made.setdefault("beats", table_beats(CONFIG.lanes, *(made[name] for name in TABLE_SIZES)))
     made.setdefault("signature", signature(made))
     return made
 
@@ -106,6 +105,7 @@ class Bench:
             ctx.set(dut.writes_idle, not writing)
             ctx.set(dut.write_done, writing == 1)
             ctx.set(dut.write_error, writing == 2 and self.write_fails)
+            ctx.set(dut.streams_known, tabling == 0 or sum(beat[2] for beat in beats) < 4)
             ctx.set(dut.table_done, tables_done)
             ctx.set(dut.layer_idle, running_left == 1)
             read_ready, write_ready = willing and not blocks_wait, willing and not writing
@@ -140,7 +140,7 @@ class Bench:
                 if table_start:
                     tabling, tables_done = 2, False
             if stream_request:
-                assert not streams_wait
+                assert not streams_wait and ctx.get(dut.streams_known)
                 beats.extend(
                     (stream_word(n), int(n == self.bad_stream_beat), 0, n % CONFIG.lanes, requested % 2)
                     for n in range(STREAM_BEATS)

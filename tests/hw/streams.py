@@ -12,6 +12,8 @@ from typing import Any
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
+from hw.monitors import monitored
+
 PATTERNS = ("none", "random", "bursty")
 
 
@@ -88,9 +90,13 @@ def contract(*streams: Any) -> Any:
 
 
 def simulate(dut: Any, *benches: Any, background: Iterable[Any] = (), cycles: int = 20_000) -> int:
-    """Run until every bench has ended, and return after how many cycles that was; fail after `cycles`."""
+    """Run until every bench has ended, and return after how many cycles that was; fail after `cycles`.
+
+    Every stream and AXI channel of `dut`, and of what is in it, is held to the handshake contract.
+    """
     finished: list[int] = []
-    simulator = Simulator(dut)
+    with monitored():
+        simulator = Simulator(dut)
     simulator.add_clock(10e-9)
     for bench in background:
         simulator.add_testbench(bench, background=True)

@@ -56,11 +56,11 @@ class Both(wiring.Component):
 
 def write_all(dut: Both, writes: list[Any], willing: Iterator[bool], load: int = 0) -> Any:
     async def bench(ctx: Any) -> None:
-        for address, word, mask, *plane_word in writes:
+        for address, word, mask, *piece in writes:
             while not next(willing):
                 await ctx.tick()
             payload = {"address": address, "data": list(word), "mask": mask, "load": load}
-            ctx.set(dut.i.payload, payload | {"word": plane_word[0] if plane_word else 0})
+            ctx.set(dut.i.payload, payload | {"piece": piece[0] if piece else 0})
             ctx.set(dut.i.valid, 1)
             await ctx.tick()
             assert ctx.get(dut.busy)
@@ -157,29 +157,38 @@ def test_write_and_read_latency(config: Config) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-def test_a_lane_keeps_its_words(config: Config) -> None:
-    """Words within its limits, as many words lower as the first of them; and loads, if they are for it, as they are."""
+def test_a_lane_keeps_its_half_words(config: Config) -> None:
+    """Those within its limits, by as many whole words lower as the first of them; and loads, if they are for it, as
+    they are."""
     dut, pixels = Both(config), config.pixels
-    words = config.x_words
-    full = (1 << pixels) - 1
+    half = pixels // 2 if pixels >= 4 else pixels
+    size = config.x_bytes
 
     async def bench(ctx: Any) -> None:
-        memory = [0] * words
+        memory = bytearray(size)
         ctx.set(dut.load_enable, 1)
-        await write_all(dut, [(n * pixels, bytes(pixels), full) for n in range(words)], pattern("none"), load=1)(ctx)
+        full = (1 << pixels) - 1
+        await write_all(dut, [(n, bytes(pixels), full) for n in range(0, size, pixels)], pattern("none"), load=1)(ctx)
         for round, (keep_from, keep_to, load, enable) in enumerate(
-            [(2, 5, 0, 1), (-2, 3, 0, 0), (-4, -1, 0, 1), (0, 32767, 0, 0), (2, 4, 1, 1), (2, 4, 1, 0)], 1
+            [
+                *((2, 5, 0, 1), (-2, 3, 0, 0), (-3, 2, 0, 0), (1, 4, 0, 1), (-4, -1, 0, 1), (0, 32767, 0, 0)),
+                *((2, 4, 1, 1), (3, 4, 1, 1), (2, 4, 1, 0)),
+            ],
+            1,
         ):
             ctx.set(dut.keep_from, keep_from)
             ctx.set(dut.keep_to, keep_to)
             ctx.set(dut.load_enable, enable)
             writes = []
-            for word in range(-4, 6):
-                writes.append((word * pixels % config.x_bytes, bytes([10 * round + word + 4] * pixels), full, word))
-                if enable if load else keep_from <= word < keep_to:
-                    memory[(word - (0 if load else keep_from)) % words] = 10 * round + word + 4
+            for piece in range(-4, 6):
+                address, values = piece * half % size, bytes(20 * round + piece + n for n in range(half))
+                writes.append((address, values + bytes(pixels - half), (1 << half) - 1, piece))
+                if enable if load else keep_from <= piece < keep_to:
+                    below = 0 if load else keep_from * half // pixels * pixels
+                    for n in range(half):
+                        memory[(address + n - below) % size] = values[n]
             await write_all(dut, writes, pattern("none"), load=load)(ctx)
-            got = await read_all(ctx, dut, [n * pixels for n in range(words)], pattern("none"))
-            assert [set(word) for word in got] == [{value} for value in memory], round
+            got = await read_all(ctx, dut, list(range(0, size, pixels)), pattern("none"))
+            assert bytes(byte for word in got for byte in word) == memory, round
 
     simulate(dut, bench)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.config import Config
+from headrace.isa import GATHERED_ROWS
 from headrace_hw.arbiter import RowArbiter
 from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
 
@@ -153,3 +154,76 @@ def test_a_row_keeps_its_turn_over_all_passes() -> None:
     words, _ = run(dut, rows, "random", "random")
     turns = [words[n : n + 12] for n in range(0, len(words), 12)]
     assert sorted(turns, key=lambda turn: turn[0]["channel"]) == [row for lane in rows for row in lane]
+
+
+def gathered(rows: list[Word]) -> list[Word]:
+    """Of a lane's rows of one word each, the words that leave: what is known of them."""
+    words = [rows[n : n + GATHERED_ROWS] for n in range(0, len(rows) - GATHERED_ROWS + 1, GATHERED_ROWS)]
+    return [
+        {
+            "sums": [one["sums"][0] for one in word],
+            "channel": word[0]["channel"],
+            "lane": word[0]["lane"],
+            "first": 1,
+            "last": 1,
+            "final": 1,
+        }
+        for word in words
+    ]
+
+
+def run_gathered(dut: RowArbiter, rows: list[list[Word]], source: str, sink: str) -> tuple[list[Word], int]:
+    """Each lane sends rows of one word, and shows the number of the row that it is at, as a Mac does."""
+    count = sum(len(lane) // GATHERED_ROWS for lane in rows)
+    words: list[Word] = []
+
+    def feed(lane: int) -> Any:
+        async def bench(ctx: Any) -> None:
+            willing = pattern(source, lane)
+            for one, following in zip(rows[lane], [*rows[lane][1:], None], strict=True):
+                await send(ctx, dut.i[lane], [one], willing)
+                # What else the lane shows between its rows is that of a row not yet complete.
+                behind = one["channel"] + 1 if following is None else following["channel"]
+                ctx.set(dut.i[lane].payload, {**one, "sums": [7] * len(one["sums"]), "channel": behind, "final": 0})
+
+        return bench
+
+    async def drain(ctx: Any) -> None:
+        ctx.set(dut.gathered, 1)
+        words.extend(await receive(ctx, dut.o, count, pattern(sink, 99)))
+        assert not ctx.get(dut.o.valid) and not ctx.get(dut.busy)
+
+    cycles = simulate(dut, drain, *(feed(n) for n in range(len(rows))), background=[contract(dut.o)])
+    return [{**word, "sums": word["sums"][:GATHERED_ROWS]} for word in words], cycles
+
+
+@pytest.mark.parametrize("sink", PATTERNS)
+@pytest.mark.parametrize("source", PATTERNS)
+@pytest.mark.parametrize(("lanes", "pixels"), [(1, 8), (2, 4), (3, 4), (5, 8)])
+def test_gathered_rows(lanes: int, pixels: int, source: str, sink: str) -> None:
+    """The last lane's last channel is the last that there is; the first has rows that fill no word."""
+    dice = random.Random(f"{lanes} {source} {sink}")
+    counts = [GATHERED_ROWS * dice.randrange(1, 7) for _ in range(lanes)]
+    starts = [128 - counts[n] if n == lanes - 1 else sum(counts[:n]) for n in range(lanes)]
+    rows = [
+        [row(channel, 1, pixels)[0] | {"lane": lane} for channel in range(first, first + count)]
+        for lane, (first, count) in enumerate(zip(starts, counts, strict=True))
+    ]
+    if lanes > 1:
+        rows[0] = rows[0][:-1]
+    words, _ = run_gathered(RowArbiter(Config("g", lanes=lanes, pixels=pixels, channels=128)), rows, source, sink)
+    for lane in range(lanes):
+        assert [word for word in words if word["lane"] == lane] == gathered(rows[lane])
+
+
+def test_gathered_rows_leave_several_a_cycle() -> None:
+    lanes, words = 8, 12
+    rows = [
+        [
+            row(n, 1, 4)[0] | {"lane": lane}
+            for n in range(GATHERED_ROWS * words * lane, GATHERED_ROWS * words * (lane + 1))
+        ]
+        for lane in range(lanes)
+    ]
+    got, cycles = run_gathered(RowArbiter(Config("g", lanes=lanes, pixels=4)), rows, "none", "none")
+    assert len(got) == lanes * words and cycles <= len(got) + 2 * GATHERED_ROWS

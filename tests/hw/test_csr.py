@@ -216,11 +216,13 @@ def test_counters_and_profile() -> None:
     dice = random.Random(2)
     profile = [(dice.randrange(1 << 32), dice.randrange(1 << 32)) for _ in range(PROFILE_ENTRIES)]
 
+    async def counters(ctx: Any) -> None:
+        async for reading, lane in ctx.changed(dut.stall_read, dut.stall_lane):
+            ctx.set(dut.stall, 1000 + lane if reading else 0)
+
     async def run(ctx: Any) -> None:
         ctx.set(dut.cycles, 0x1234_5678)
         assert await read(ctx, dut.bus, offset("CYCLES")) == 0x1234_5678
-        for lane in range(CONFIG.lanes):
-            ctx.set(dut.stall[lane], 1000 + lane)
         for lane in range(REGISTERS["STALL"].count):
             expected = 1000 + lane if lane < CONFIG.lanes else 0
             assert await read(ctx, dut.bus, offset("STALL", lane)) == expected
@@ -231,4 +233,4 @@ def test_counters_and_profile() -> None:
             for half in range(2):
                 assert await read(ctx, dut.bus, offset("PROFILE", 2 * index + half), wait=half) == entry[half]
 
-    simulate(dut, run)
+    simulate(dut, run, background=[counters])

@@ -58,11 +58,11 @@ class Channels:
 def check(
     dut: Requant, sums: np.ndarray, channels: Channels, source: str, sink: str, clamp: tuple[int, int] = (-128, 127)
 ) -> int:
-    """Push sums (channels, words, P) through; the cycles from the first word on."""
+    """Push sums (channels, words, P) through; the cycles from the first word on. One channel's constants are all's."""
     low, high = clamp
-    expected = requant(
-        sums.reshape(1, len(sums), -1), channels.bias, channels.multiplier, channels.shift, low, high
-    ).reshape(sums.shape)
+    uniform = len(channels.bias) < len(sums)
+    constants = [np.resize(values, len(sums)) for values in (channels.bias, channels.multiplier, channels.shift)]
+    expected = requant(sums.reshape(1, len(sums), -1), *constants, low, high).reshape(sums.shape)
     words = sums.shape[1]
     marks = [
         {"channel": channel, "lane": 3, "first": int(word == 0), "last": int(word == words - 1)}
@@ -73,6 +73,7 @@ def check(
     table = channels.beats()
 
     async def feed(ctx: Any) -> None:
+        ctx.set(dut.uniform, uniform)
         ctx.set(dut.clamp_low, low)
         ctx.set(dut.clamp_high, high)
         await write_table(ctx, dut.table, Table.CHANNELS, table)
@@ -145,6 +146,13 @@ def test_every_entry_of_the_channel_table() -> None:
     rng = np.random.default_rng(6)
     channels = Channels.random(rng, 1024)
     check(Requant(config(1)), sums_near_the_middle(rng, channels, 1, 1), channels, "none", "none")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_uniform_layers_have_one_entry(seed: int) -> None:
+    rng = np.random.default_rng([8, seed])
+    one = Channels.random(rng, 1)
+    check(Requant(config(4)), rng.integers(-(1 << 20), 1 << 20, (1024, 1, 4)), one, "random", "random")
 
 
 @pytest.mark.parametrize("pixels", [1, 8])

@@ -107,8 +107,11 @@ INVALID = {
     "layer: too many masks": layer(mask_beats=CONFIG.masks + 1),
     "layer: no phases": layer(phases=0),
     "layer: no pitch": layer(pitch=0),
-    "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6) - 1),
-    "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6) + 1),
+    "layer: gathered, not uniform": layer(gathered=1, words=1),
+    "layer: gathered, of several words": layer(gathered=1, uniform=1, words=2),
+    "layer: gathered maxima": layer(gathered=1, uniform=1, words=1, maximum=1),
+    "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6, 0) - 1),
+    "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6, 0) + 1),
 }
 EXTREME = {
     "load: all": load(x_address=0, beats=TOO_MUCH - 1),
@@ -125,6 +128,7 @@ EXTREME = {
         pitch=65535,
     ),
     "layer: smallest": layer(in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1),
+    "layer: gathered": layer(gathered=1, uniform=1, words=1, beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 1, 0)),
     "load: last lane": load(lane_from=CONFIG.lanes - 1, lane_to=CONFIG.lanes),
 }
 

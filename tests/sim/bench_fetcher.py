@@ -39,7 +39,6 @@ class Reads:
             self.memory,
             lambda channel: pattern(given["memory"], len(channel)),
             latency=given["latency"],
-            outstanding=9,  # the master's 8, and the one whose last beat is just going
             longest=self.config.burst_beats,
         )
         self.sinks = [Sink(self.bench, f"lane_{n}", pattern(given["sink"], n)) for n in range(lanes)]

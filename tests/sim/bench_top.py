@@ -8,12 +8,13 @@ from typing import Any
 import cocotb
 
 from headrace.compile import compile_network
-from headrace.isa import DESCRIPTOR_BYTES, ErrorCode
+from headrace.isa import DESCRIPTOR_BYTES, NOBODY, ErrorCode
 from headrace.registers import offset
 from headrace_sim.cocotb_axi import OKAY, SLVERR
 from headrace_sim.cocotb_runner import parameters
 from networks import random_input, random_network
-from sim.board import DATA, NOBODY, PROGRAM, Board, Job, Outcome, Place, faults_of, prepare
+from sim.board import DATA, PROGRAM, Board, Job, prepare
+from sim.places import Outcome, Place, faults_of
 
 
 @cocotb.test()
@@ -77,10 +78,10 @@ async def bad_programs(dut: Any) -> None:
     image, config = job.image, board.config
     pointer = Outcome(False, ErrorCode.BAD_POINTER, NOBODY, NOBODY, 0)
     for program, data in ((PROGRAM + 4, DATA), (PROGRAM, DATA + 1), (PROGRAM + 2, DATA + 4)):
-        reads = board.reads.beats
+        reads = board.beats_read
         await board.start(image.blob, image, job.x, program, data)
         await board.wait(limit)
-        assert await board.outcome() == pointer and board.reads.beats == reads
+        assert await board.outcome() == pointer and board.beats_read == reads
     load, layer = replace(job.place(board, 0), descriptor=0), job.place(board, 2)
     store = replace(load, descriptor=len(image.descriptors()) - 2)
     fields = layer.fields

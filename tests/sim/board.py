@@ -7,36 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from headrace.code import Code
 from headrace.compile import compile_network
 from headrace.config import Config
-from headrace.device.layer import read_codes
-from headrace.errors import StreamError
 from headrace.image import Image
-from headrace.isa import CODE_BEATS, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, LANE_TABLES, ErrorCode
+from headrace.isa import ErrorCode
 from headrace.network import MaxPool2d, Network
 from headrace.registers import MAGIC, REGISTERS, offset
-from headrace.stream_decode import LaneError, lane_operations
 from headrace_sim.cocotb_axi import OKAY, LiteMaster, Memory, ReadPort, WritePort
 from headrace_sim.cocotb_bench import Bench
 from headrace_sim.cocotb_runner import parameters
 from hw.streams import pattern
 from networks import conv2d, linear, random_input
+from sim.places import Outcome, Place
 
 BASE, SIZE = 0x2000_0000, 1 << 18
 PROGRAM, DATA = BASE + 0x1F38, BASE + 0x2_0FD8  # at no page's start
-NOBODY = 255
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """STATUS.done and the ERROR register."""
-
-    done: bool
-    code: ErrorCode = ErrorCode.NONE
-    lane: int = 0
-    layer: int = 0
-    descriptor: int = 0
 
 
 class Board:
@@ -53,8 +38,10 @@ class Board:
             return pattern(given["memory"], sum(map(ord, channel)))
 
         latency = given["latency"]
-        self.reads = ReadPort(self.bench, "m_axi", self.memory, willing, latency=latency, outstanding=9, longest=16)
-        self.writes = WritePort(self.bench, "m_axi", self.memory, willing, latency=latency, outstanding=9, longest=16)
+        limits = {"latency": latency, "longest": self.config.burst_beats}
+        names = ("m_axi", "m_axi1")[: self.config.read_ports]
+        self.ports = [ReadPort(self.bench, name, self.memory, willing, **limits) for name in names]
+        self.writes = WritePort(self.bench, "m_axi", self.memory, willing, **limits)
         self.host = LiteMaster(self.bench, "s_axi", seed=given["seed"], delay=given["delay"])
 
     async def begin(self) -> None:
@@ -70,7 +57,14 @@ class Board:
         self.memory.silent = lambda address: False
 
     async def fields(self, name: str) -> dict[str, int]:
-        return REGISTERS[name].record.unpack(await self.host.read(offset(name)))
+        """Of a register; where STATUS is not busy, every address that was given has been answered."""
+        fields = REGISTERS[name].record.unpack(await self.host.read(offset(name)))
+        assert fields.get("busy", 1) or not sum(port.under_way for port in (*self.ports, self.writes))
+        return fields
+
+    @property
+    def beats_read(self) -> int:
+        return sum(port.beats for port in self.ports)
 
     async def start(self, blob: bytes, image: Image, x: np.ndarray, program: int = PROGRAM, data: int = DATA) -> None:
         """Blob and input into memory, rubbish where the output will be, and go; the device must be idle."""
@@ -135,52 +129,6 @@ class Job:
         return await board.host.read(offset("CYCLES"))
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where things of one layer (its first strip) lie in the blob."""
-
-    image: Image
-    descriptor: int
-    layer: int
-    lanes: int
-
-    @property
-    def fields(self) -> dict[str, int]:
-        return self.image.descriptors()[self.descriptor]
-
-    @property
-    def tables(self) -> int:
-        return self.fields["address"]
-
-    def stream(self, lane: int) -> tuple[int, int]:
-        """Byte offset in the blob, and beats."""
-        entry = LANE_STREAM.unpack(self._beat(lane))
-        return entry["address"], entry["beats"]
-
-    def rows(self, lane: int) -> int:
-        return LANE_ROWS.unpack(self._beat(self.lanes + lane))["rows"]
-
-    def table(self, lane: int) -> int:
-        return LANE_ROWS.unpack(self._beat(self.lanes + lane))["table"]
-
-    def with_stream_beats(self, lane: int, beats: int) -> bytes:
-        """The blob with that length in the lane's table."""
-        address = self.stream(lane)[0]
-        return self._replaced(self.tables + 8 * lane, LANE_STREAM.pack({"address": address, "beats": beats}), 8)
-
-    def with_fields(self, **changes: int) -> bytes:
-        """The blob with changes in the descriptor."""
-        at = self.descriptor * DESCRIPTOR_BYTES
-        return self._replaced(at, DESCRIPTOR.pack({**self.fields, **changes}), DESCRIPTOR_BYTES)
-
-    def _replaced(self, at: int, value: int, size: int) -> bytes:
-        return self.image.blob[:at] + value.to_bytes(size, "little") + self.image.blob[at + size :]
-
-    def _beat(self, index: int) -> int:
-        start = self.tables + 8 * index
-        return int.from_bytes(self.image.blob[start : start + 8], "little")
-
-
 def make_job(board: Board) -> Job:
     """Convolution, pooling, linear; sizes that divide by nothing, fewer rows than four lanes."""
     rng = board.rng
@@ -197,30 +145,3 @@ async def prepare(dut: Any) -> tuple[Board, Job, int]:
     cycles = await job.run(board)
     await board.host.write(offset("WATCHDOG"), 4 * cycles + 1000)
     return board, job, 4 * cycles + 2000
-
-
-def codes_of(place: Place) -> tuple[Code, ...]:
-    """The layer's codes, from its tables."""
-    lanes, fields = place.lanes, place.fields
-    beats = np.frombuffer(place.image.blob, "<u8", fields["beats"], place.tables)[LANE_TABLES * lanes :]
-    first = fields["code_tables"] * CODE_BEATS
-    symbols = beats[first + fields["taps"] + fields["mask_beats"] :][: fields["symbol_beats"]]
-    return read_codes(beats[:first], symbols)
-
-
-def faults_of(place: Place, blob: bytes, beats: dict[int, int] | None = None) -> dict[int, ErrorCode]:
-    """Which lanes the software decoder expects to stop, and why, with the streams in `blob`."""
-    fields, codes = place.fields, codes_of(place)
-    result: dict[int, ErrorCode] = {}
-    for lane in range(place.lanes):
-        address, count = place.stream(lane)
-        count = (beats or {}).get(lane, count)
-        try:
-            data = blob[address : address + 8 * count]
-            positions = fields["taps"] * fields["in_channels"]
-            lane_operations(codes, data, place.rows(lane), positions, place.table(lane))
-        except LaneError as error:
-            result[lane] = error.code
-        except StreamError:
-            pass
-    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
+from amaranth.hdl._ast import Assign
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,8 +22,38 @@ DISTANCE = 1 << 20
 """Bytes from source (PROGRAM) to destination."""
 
 
+BREACHES = {
+    "AR changes": r"AR changed while it waited",
+    "AR taken back": r"AR valid was taken back",
+    "AR over a page": r"AR.* 4 KiB",
+    "AR too long": r"AR.* beats, more than 16",
+    "AR narrow": r"AR is no aligned INCR burst",
+    "AR fixed": r"AR is no aligned INCR burst",
+    "too many reads": r"AR has more than 8 bursts under way",
+    "AW changes": r"AW changed while it waited",
+    "AW over a page": r"AW.* 4 KiB",
+    "too many writes": r"AW has more than 8 bursts under way",
+    "W changes": r"W changed while it waited",
+    "W taken back": r"W valid was taken back",
+    "W unasked": r"W has a beat that no address was given for",
+    "W in parts": r"W has a beat that is not whole",
+    "WLAST early": r"WLAST is not on the last beat",
+    "bus R unasked": r"the register bus: R came unasked",
+    "bus B unasked": r"the register bus: B came unasked",
+    "bus R changes": r"the register bus: R changed while it waited",
+    "bus R taken back": r"the register bus: R valid was taken back",
+    "idle too early": r"STATUS is not busy with \d+ transfers under way",
+}
+"""What breaks the protocol, and what a monitor has to say of it."""
+
+
+def breach(name: str) -> int:
+    """For the WATCHDOG register: the copier breaks the protocol in that way."""
+    return 1 + list(BREACHES).index(name)
+
+
 class Copier(wiring.Component):
-    """WATCHDOG 1 makes it break the protocol: it changes ARADDR while it waits."""
+    """WATCHDOG makes it break the protocol: see `breach`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -71,9 +102,40 @@ class Copier(wiring.Component):
             registers.cycles.eq(cycles),
             self.irq.eq(registers.irq),
         ]
-        with m.If(registers.watchdog == 1):
-            m.d.comb += self.axi_read[0].araddr.eq(reader.axi.araddr ^ (cycles[0] << 3))
+        self._break(m, registers, reader, writer)
         return m
+
+    def _break(self, m: Module, registers: Registers, reader: ReadMaster, writer: BlockWriter) -> None:
+        """What the masters and the bus show, with the fault that WATCHDOG names."""
+        read, write, bus = self.axi_read[0], self.axi_write, self.csr
+        now_and_then = Signal()
+        m.d.sync += now_and_then.eq(~now_and_then)
+        shown: dict[str, list[Assign]] = {
+            "AR changes": [read.araddr[3].eq(now_and_then)],
+            "AR taken back": [read.arvalid.eq(reader.axi.arvalid & now_and_then)],
+            "AR over a page": [read.araddr[3:12].eq(~0)],
+            "AR too long": [read.araddr[3:12].eq(0), read.arlen.eq(16)],
+            "AR narrow": [read.arsize.eq(2)],
+            "AR fixed": [read.arburst.eq(0)],
+            "too many reads": [read.arvalid.eq(1), read.araddr.eq(0), read.arlen.eq(0)],
+            "AW changes": [write.awaddr[3].eq(now_and_then)],
+            "AW over a page": [write.awaddr[3:12].eq(~0)],
+            "too many writes": [write.awvalid.eq(1), write.awaddr.eq(0), write.awlen.eq(0)],
+            "W changes": [write.wdata[0].eq(now_and_then)],
+            "W taken back": [write.wvalid.eq(writer.axi.wvalid & now_and_then)],
+            "W unasked": [write.wvalid.eq(1)],
+            "W in parts": [write.wstrb.eq(0x7F)],
+            "WLAST early": [write.wlast.eq(1)],
+            "bus R unasked": [bus.rvalid.eq(1)],
+            "bus B unasked": [bus.bvalid.eq(1)],
+            "bus R changes": [bus.rdata[31].eq(now_and_then)],
+            "bus R taken back": [bus.rvalid.eq(registers.bus.rvalid & now_and_then)],
+            "idle too early": [registers.busy.eq(0)],
+        }
+        with m.Switch(registers.watchdog):
+            for name in BREACHES:
+                with m.Case(breach(name)):
+                    m.d.comb += shown[name]
 
 
 def verilog() -> str:

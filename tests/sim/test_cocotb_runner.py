@@ -25,8 +25,8 @@ def test_responses(tmp_path: Path) -> None:
     bench("responses", tmp_path, "random")
 
 
-def test_breach(tmp_path: Path) -> None:
-    bench("breach", tmp_path, "random")
+def test_breaches(tmp_path: Path) -> None:
+    bench("breaches", tmp_path, "random")
 
 
 def test_failure_is_raised(tmp_path: Path) -> None:

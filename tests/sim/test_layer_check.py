@@ -9,7 +9,9 @@ import pytest
 
 from headrace.codecs.stream import Stream, StreamEncoded
 from headrace.coding import Effort
+from headrace.config import CONFIGS
 from headrace.errors import CompileError, DataError
+from headrace.isa import GATHERED_ROWS
 from headrace_sim.layer_check import check_matrix
 
 FOLDER = Path(__file__).parent.parent / "golden" / "matrices"
@@ -45,6 +47,29 @@ def test_several_codes_in_one_layer() -> None:
     dense = (rng.random((300, 200)) < 0.6) * rng.choice([-3, -4, 5], (300, 200))
     check = check_matrix(np.hstack([sparse, dense])[:, rng.permutation(400)], effort=Effort.BEST)
     assert check.info.code_tables > 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_linear_layers(seed: int) -> None:
+    """Few and many rows, a row alone, empty rows, numbers of rows that lanes do not divide, near copies."""
+    rng = np.random.default_rng([seed, 5])
+    n, m = int(rng.integers(1, 60)), int(rng.choice([1, 3, 8, 36, 100, 256]))
+    W = np.where(rng.random((n, m)) < rng.choice([0.02, 0.1, 0.4]), rng.integers(-9, 10, (n, m)), 0)
+    if seed % 2:
+        W[:, m // 2 :] = W[:, : m - m // 2]
+        W[rng.integers(n), rng.integers(m)] += 1
+    check_matrix(W, CONFIGS["small"])
+
+
+@pytest.mark.parametrize("words", [40, 200])
+def test_short_rows_leave_several_a_cycle(words: int) -> None:
+    """Rows of one tap, on four lanes: one a cycle would take 4 * GATHERED_ROWS * words cycles."""
+    rows = 4 * GATHERED_ROWS * words
+    W = np.zeros((8, rows), np.int8)
+    W[np.arange(rows) % 8, np.arange(rows)] = 1 + np.arange(rows) // 8 % 9
+    check = check_matrix(W)
+    stored = rows * 2 + 500  # with 4 pixels a word, STORE takes two cycles a beat of 8 results
+    assert check.cycles < 0.75 * rows + stored
 
 
 def test_wrong_matrices() -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from headrace.config import CONFIGS
+from headrace.cycles import Memory
 from headrace.errors import CompileError
 from headrace.workloads.floats import FloatLayer, random_parameters
 from headrace.workloads.quantise import quantise, random_inputs
-from headrace_sim.network_check import PYNQ_Z2_BEATS, board_bandwidth, run_network
+from headrace_sim.network_check import bandwidth, run_network
 
 CONFIG = CONFIGS["demo"]
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_networks"
@@ -35,7 +36,7 @@ def test_run_network() -> None:
         FloatLayer("linear", linear, relu=False),
     ]
     inputs = random_inputs(shape)
-    run = run_network(quantise("small", layers, 1.0, inputs), CONFIG, inputs[:1], board_bandwidth(CONFIG))
+    run = run_network(quantise("small", layers, 1.0, inputs), CONFIG, inputs[:1])
     assert [layer.info.name for layer in run.layers] == ["conv", "maximum", "linear"]
     assert [layer.useful_macs for layer in run.layers] == [36 * 64, 4 * 4 * 16, 5 * 64]
     assert run.useful_macs == 36 * 64 + 4 * 4 * 16 + 5 * 64
@@ -43,11 +44,13 @@ def test_run_network() -> None:
         assert layer.cycles is not None
         assert layer.utilisation(CONFIG) == layer.useful_macs / (CONFIG.lanes * CONFIG.pixels * layer.cycles)
         assert 0 < layer.cycles < run.cycles < 10_000
+    assert abs(run.estimate.cycles - run.cycles) <= 0.05 * run.cycles
 
 
-def test_bandwidth_is_the_boards_or_the_ports() -> None:
-    assert board_bandwidth(CONFIG) == CONFIG.read_ports == 1
-    assert board_bandwidth(CONFIGS["pynq-z2"]) == PYNQ_Z2_BEATS
+def test_bandwidth_is_the_memorys_or_the_ports() -> None:
+    assert bandwidth(CONFIG, Memory()) == CONFIG.read_ports == 1
+    assert bandwidth(CONFIGS["pynq-z2"], Memory()) == Memory().beats_per_cycle < 2
+    assert bandwidth(CONFIG, Memory(0.25)) == 0.25
 
 
 def test_misfits_are_errors() -> None:
@@ -70,6 +73,7 @@ def test_script_prints_matrices_and_misfits(tmp_path: Path) -> None:
     result = json.loads(figures.read_text())
     assert result["config"]["lanes"] == CONFIG.lanes
     assert [one["name"] for one in result["networks"]] == ["fits", "wide"]
+    assert abs(result["networks"][0]["estimate_error"]) <= 0.05
     assert result["networks"][0]["cycles"] > 0 and "misfit" in result["networks"][1]
     assert "## fits.npy as a linear layer" in tables.read_text()
 

@@ -11,8 +11,8 @@ import pytest
 from headrace.errors import DeviceError
 from headrace.registers import MAGIC, REGISTERS, offset
 from headrace_sim.build import build
-from headrace_sim.simulator import FaultKind, Simulator
-from sim.standin import DISTANCE, verilog
+from headrace_sim.simulator import FaultKind, ProtocolError, Simulator
+from sim.standin import BREACHES, CONFIG, DISTANCE, breach, verilog
 
 BASE = 0x1000_0000
 Make = Callable[..., Simulator]
@@ -23,7 +23,7 @@ def make(library: Path) -> Iterator[Make]:
     opened: list[Simulator] = []
 
     def create(**options: object) -> Simulator:
-        opened.append(Simulator(None, library=library, **options))  # type: ignore[arg-type]
+        opened.append(Simulator(CONFIG, library=library, **options))  # type: ignore[arg-type]
         return opened[-1]
 
     yield create
@@ -125,12 +125,15 @@ def test_outside_of_memory_is_an_error(make: Make) -> None:
     assert status(simulator)["error"]
 
 
-def test_a_breach_of_the_protocol_is_reported(make: Make) -> None:
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_breach_of_the_protocol_is_reported(make: Make, name: str) -> None:
     simulator = make(stall=0.9, seed=1)
-    simulator.write(offset("WATCHDOG"), 1)
-    start(simulator, 1000)
-    with pytest.raises(DeviceError, match=r"AXI protocol: cycle .*AR changed while it waited"):
-        simulator.run(100_000)
+    with pytest.raises(ProtocolError, match=f"AXI protocol: cycle .*{BREACHES[name]}"):
+        simulator.write(offset("WATCHDOG"), breach(name))
+        start(simulator, 1000)
+        for _ in range(100):
+            status(simulator)
+            simulator.run(300)
 
 
 def test_closed(make: Make) -> None:
@@ -149,6 +152,19 @@ def test_closed(make: Make) -> None:
 def test_options(make: Make, options: dict[str, float]) -> None:
     with pytest.raises(DeviceError):
         make(**options)
+
+
+@pytest.mark.slow
+def test_coverage(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="without coverage"):
+        make().coverage(tmp_path / "a.dat")
+    simulator = Simulator(None, library=build(verilog(), coverage=True))
+    start(simulator, 10)
+    assert simulator.run(10_000)
+    simulator.coverage(tmp_path / "b.dat")
+    simulator.close()
+    text = (tmp_path / "b.dat").read_text()
+    assert "SystemC::Coverage" in text and "v_toggle" in text and "v_line" in text
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from headrace.session import Session
 from networks import conv2d, linear
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tiny.hrz"
-GOLDEN_SHA256 = "6dd9afd74df3d1444700589a8f0764f6b7b3d9bb300df13c09278eb827cfbae1"
+GOLDEN_SHA256 = "5a972726258eeed11aab34fccd4679aafcd1690105da74e4c08f0632d0835a4c"
 GOLDEN_OUTPUT = [[-94, -128, 88, -21, -12], [-118, -128, 108, -18, -128]]
 PREFIX = 20
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.coding import HARDLY_MORE, Effort, Strips, choose_coding
+from headrace.coding import HARDLY_MORE, Effort, Strips, choose_coding, lane_cycles
 from headrace.config import CONFIGS
+from headrace.isa import GATHERED_ROWS
 from headrace.stream import decode_layer
 from plans import random_matrix
 
@@ -54,16 +55,44 @@ def test_two_kinds_of_row_take_two_codes() -> None:
 
 
 @pytest.mark.parametrize("words", [(1,), (3, 2)])
-def test_cycles_are_tables_then_the_longer_of_reading_and_work(words: tuple[int, ...]) -> None:
+def test_cycles_are_tables_then_the_longest_of_reading_work_and_the_way_out(words: tuple[int, ...]) -> None:
     W = np.eye(8, dtype=np.int8)
     coding = choose_coding(W, DEMO, Strips(words, 10), 0)
     busiest = max(coding.encoded.lane_taps)
     assert busiest == 2
     without = Strips(words, 0).cycles(coding.encoded)
     assert without >= sum(busiest * n for n in words)
-    read = Strips(words, 0, copies=2, ports=1).cycles(coding.encoded), Strips(words, 0, copies=4, ports=2)
-    assert read[0] == read[1].cycles(coding.encoded) >= without
+    ways_out = [Strips(words, 0, copies=copies).cycles(coding.encoded) - 8 * copies * sum(words) for copies in (2, 4)]
+    assert ways_out[0] == ways_out[1] == 13 * len(words) + 1 * len(words)
     assert Strips(words, 10_000).cycles(coding.encoded) == without + 10_000 * len(words)
+
+    long = np.arange(1, 97, dtype=np.int8).reshape(1, 96)
+    coding = choose_coding(long, DEMO, Strips(words, 10), 0)
+    read = [Strips(words, 0, copies, ports).cycles(coding.encoded) for copies, ports in ((32, 1), (64, 2), (64, 1))]
+    assert read[0] == read[1] < read[2]
+
+
+@pytest.mark.parametrize("differential", [False, True])
+def test_rows_on_their_way_out_are_gathered(differential: bool) -> None:
+    """Rows of one tap on four lanes leave several a cycle; every lane's rows fill whole words."""
+    W = np.zeros((800, 8), np.int8)
+    W[np.arange(800), np.arange(800) % 8] = 1 + np.arange(800) // 8 % (3 if differential else 9)
+    coding = choose_coding(W, DEMO, Strips((1,), 10, gathers=True), 8 if differential else 0)
+    assert coding.gathered and (coding.rows_differential > 0) == differential
+    assert all(rows % GATHERED_ROWS == 0 for rows in coding.encoded.lane_rows)
+    assert np.array_equal(decode_layer(coding.encoded), W)
+    assert not choose_coding(W[:-1], DEMO, Strips((1,), 10, gathers=True)).gathered
+    assert not choose_coding(W, DEMO, Strips((1,), 10)).gathered
+
+
+def test_lanes_of_differential_rows_are_balanced() -> None:
+    """Clusters of equal rows, and rows like no other: their cycles differ."""
+    rng = np.random.default_rng(4)
+    lone = (rng.random((150, 200)) < 0.1) * rng.integers(-90, 90, (150, 200))
+    W = np.vstack([lone, np.repeat(lone[:3], 200, axis=0)]).astype(np.int8)
+    coding = choose_coding(W, DEMO, Strips((1,), 10))
+    cycles = lane_cycles(coding.encoded, 1)
+    assert coding.rows_differential > 0 and max(cycles) <= 1.05 * sum(cycles) / len(cycles)
 
 
 def test_strips_share_the_lanes() -> None:

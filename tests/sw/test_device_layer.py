@@ -7,8 +7,10 @@ import pytest
 
 from device_programs import Error, LayerProgram, error_of, open_model
 from headrace.config import Config, get_config
-from headrace.isa import BEAT_BYTES, ErrorCode
-from headrace.stream import RowPlan
+from headrace.differential import Walk
+from headrace.isa import BEAT_BYTES, GATHERED_ROWS, ErrorCode
+from headrace.schedule import fresh_plan
+from headrace.stream import Plan, RowPlan
 
 SMALL = get_config("small")
 TINY_MEMORY = Config("odd", lanes=3, pixels=4, x_words=32, acc_words=16)
@@ -63,7 +65,8 @@ class TestMeaning:
         }
         addresses = tuple(int(n) for n in rng.integers(0, 128, taps))
         weights = sparse(rng, (rows, taps * channels), rng.choice([0.1, 0.5, 1.0]))
-        layer = LayerProgram(TINY_MEMORY, weights, addresses, None, -300, 77, 15, fields)
+        bias = tuple(int(n) for n in rng.integers(-300, 300, rows)) if seed % 2 else -300
+        layer = LayerProgram(TINY_MEMORY, weights, addresses, None, bias, 77, 15, fields)
         check(layer, activations(rng, TINY_MEMORY))
 
     @pytest.mark.parametrize("seed", range(24))
@@ -106,7 +109,7 @@ class TestMeaning:
             reach,
             tuple(int(n) for n in rng.integers(0, 1 << config.pixels, masks * phases)),
             tuple(int(n) for n in rng.choice([0, 0, 2, 5], config.lanes)),
-            tuple((int(rng.integers(-3, 3)) * 2, int(rng.integers(1, 9))) for _ in range(config.lanes)),
+            tuple((int(rng.integers(-7, 7)), int(rng.integers(1, 19))) for _ in range(config.lanes)),
         )
         x = rng.integers(-128, 128, (config.lanes, config.x_bytes), dtype=np.int8)
         with open_model(config) as device:
@@ -167,6 +170,21 @@ class TestMeaning:
         fields = {"words": words, "x_address": 512}
         check(LayerProgram(SMALL, weights, (4,), plan, 10, 40, 11, fields), activations(rng, SMALL))
 
+    @pytest.mark.parametrize("seed", range(16))
+    def test_gathered_rows(self, seed):
+        """Rows from zero and differential ones, empty ones and lanes without rows; all lanes write all words."""
+        rng = np.random.default_rng([seed, 3])
+        config = Config("odd", lanes=3, pixels=int(rng.choice([4, 8])), x_words=64, acc_words=16)
+        weights = sparse(rng, (GATHERED_ROWS * int(rng.integers(1, 9)), 20), rng.choice([0.05, 0.3]))
+        weights[len(weights) // 2 :] = weights[: len(weights) // 2]
+        layer = LayerProgram(config, weights, (int(rng.integers(32)),), together(config, weights, seed % 2), **GATHERED)
+        layer.descriptor["pitch"] = config.pixels
+        x = rng.integers(-128, 128, (config.lanes, config.x_bytes), dtype=np.int8)
+        with open_model(config) as device:
+            result = layer.run_lanes(device, x)
+            assert error_of(device).code is ErrorCode.NONE
+            assert np.array_equal(result, layer.meaning_lanes(x))
+
     def test_differential_row_goes_through_the_wrapped_sum(self):
         config = Config("narrow", lanes=1, pixels=1, x_words=64, acc_words=8, acc_bits=16)
         weights = np.array([[127] * 5, [127, 127, 1, 0, 0]], np.int8)
@@ -180,11 +198,31 @@ class TestMeaning:
             assert device.machine.x[:, 4096:4100].view(np.int8).tolist() == [[0, 1, 1, 2]] * SMALL.lanes
 
 
+GATHERED = {
+    "bias": -3,
+    "multiplier": 5,
+    "shift": 4,
+    "fields": {
+        "gathered": 1,
+        "x_address": 96,
+        "out_columns": GATHERED_ROWS,
+        "out_width": GATHERED_ROWS,
+        "out_plane": 1,
+    },
+}
+
+
+def together(config: Config, weights: np.ndarray, differential: int) -> Plan:
+    if differential:
+        return Walk(weights, 1, 4).cut(config.lanes, GATHERED_ROWS)
+    return fresh_plan(weights, config.lanes, 1, None, GATHERED_ROWS)
+
+
 class TestFaults:
     WEIGHTS = np.array([[1, 0, 5, 0, 2, 3], [0, 7, 0, 0, 0, 9], [4, 0, 0, 1, 0, 6]], np.int8)
 
     def layer(self) -> LayerProgram:
-        return LayerProgram(SMALL, self.WEIGHTS, (0, 1))
+        return LayerProgram(SMALL, self.WEIGHTS, (0, 1), bias=(1, 2, 3))
 
     @pytest.mark.parametrize(
         "changes",
@@ -196,6 +234,7 @@ class TestFaults:
             {"out_channels": 0},
             {"out_channels": SMALL.channels + 1},
             {"out_channels": 4},
+            {"uniform": 1},
             {"symbol_beats": SMALL.symbols // 2 + 1},
             {"symbol_beats": 0},
             {"code_tables": 0},
@@ -264,6 +303,33 @@ class TestFaults:
     def test_row_without_channel(self):
         layer = self.layer()
         self.patch(layer, SMALL.lanes * BEAT_BYTES + 2, b"\x03")  # lane 0's first channel
+        assert bad(layer) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"uniform": 0, "beats": None}, {"maximum": 1}, {"words": 2}, {"out_columns": GATHERED_ROWS + 1}],
+        ids=str,
+    )
+    def test_what_cannot_be_gathered(self, changes):
+        weights = np.eye(8, dtype=np.int8)
+        layer = LayerProgram(SMALL, weights, (0,), together(SMALL, weights, 0), **GATHERED)
+        if "beats" in changes:
+            changes = changes | {"beats": layer.descriptor["beats"] + 7}
+        assert bad(layer, **changes) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
+
+    def test_gathered_rows_that_fill_no_word(self):
+        layer = LayerProgram(
+            SMALL,
+            np.eye(8, dtype=np.int8),
+            (0,),
+            ((*map(RowPlan, range(5)),), (*map(RowPlan, range(5, 8)),)),
+            **GATHERED,
+        )
+        assert bad(layer) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
+
+    def test_words_too_narrow_to_gather(self):
+        config = Config("narrow", lanes=1, pixels=2, x_words=64)
+        layer = LayerProgram(config, np.eye(4, dtype=np.int8), **GATHERED)
         assert bad(layer) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
 
     def test_mask_that_is_none(self):

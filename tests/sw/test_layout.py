@@ -17,13 +17,18 @@ from headrace.config import CONFIGS, Config
 from headrace.errors import CompileError
 from headrace.graph import Graph, build_graph
 from headrace.isa import LANE_KEEP
-from headrace.layout import Misfit, geometry, group_tensors, place, place_in
-from headrace.network import Conv2d, Network
+from headrace.layout import place, place_in
+from headrace.network import Conv2d, MaxPool2d, Network
 from headrace.placement import Placement
+from headrace.strips import THRIFTS, Misfit, geometry, group_tensors
 from networks import random_input, scales, sparse
 from sw.test_compile import random_config, run_on_model
 
 SEEDS = st.integers(0, 2**32 - 1)
+
+
+def placed(network: Network, config: Config) -> list[Placement]:
+    return place(build_graph(network), config)
 
 
 def padded(name: str, channels: tuple[int, int], kernel: int, pad: int, *inputs: str) -> Conv2d:
@@ -60,7 +65,7 @@ def test_strips_compute_what_the_network_means(seed: int) -> None:
     config = Config("t", lanes, pixels, (1 << 17) // pixels, acc_words, 30)
 
     def strips_at_random(graph: Graph, config: Config) -> list[Placement]:
-        groups = group_tensors(graph)
+        groups, thrift = group_tensors(graph), THRIFTS[rng.integers(len(THRIFTS))]
         strips = [1] * len(groups)
         for index, group in enumerate(groups):
             count = int(rng.choice([2, 4, 8, 16]))
@@ -68,10 +73,10 @@ def test_strips_compute_what_the_network_means(seed: int) -> None:
                 continue
             strips[index] = count
             try:
-                geometry(graph, groups, strips, config)
+                geometry(graph, groups, strips, config, thrift)
             except Misfit:
                 strips[index] = 1
-        return place_in(graph, groups, strips, config)
+        return place_in(graph, groups, strips, config, thrift)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(headrace.compile, "place", strips_at_random)
@@ -82,7 +87,7 @@ def test_strips_compute_what_the_network_means(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "strips"),
-    [("demo", [1, 4, 4, 4, 4, 2, 4, 4, 1, 1, 1]), ("pynq-z2", [1, 4, 4, 4, 4, 4, 1, 1, 1, 1, 1])],
+    [("demo", [1, 4, 4, 4, 4, 2, 2, 2, 1, 1, 1]), ("pynq-z2", [1, 8, 8, 2, 2, 4, 1, 1, 1, 1, 1])],
 )
 def test_resnet_goes_in_strips_where_it_must(name: str, strips: list[int]) -> None:
     rng = np.random.default_rng(4)
@@ -107,8 +112,35 @@ def test_strips_by_hand() -> None:
     keep = np.frombuffer(image.blob, "<u8", 24, layer["address"])[16:]
     ranges = [LANE_KEEP.unpack(int(beat)) for beat in keep]
     assert [info.spatial_strips for info in image.layers] == [4, 2]
-    assert [one["keep_from"] for one in ranges] == [-2] * 4 + [14] * 4
-    assert [one["keep_to"] for one in ranges] == [18] * 4 + [34] * 4
+    assert [one["keep_from"] for one in ranges] == [-4] * 4 + [28] * 4
+    assert [one["keep_to"] for one in ranges] == [36] * 4 + [68] * 4
+    x = random_input(np.random.default_rng(0), network)
+    assert np.array_equal(run_on_model(image, x), network.run(x))
+
+
+def test_half_words_where_memory_is_short() -> None:
+    """A lane holds 8 pixels of its own and 4 on either side, which begin and end in the middle of a word."""
+    layers = (padded("a", (16, 2), 3, 1), padded("b", (16, 16), 3, 1), padded("c", (2, 16), 3, 1))
+    network = Network("n", (2, 8, 4), 1.0, 1.0, layers)
+    image = compile_network(network, Config("t", lanes=8, pixels=8, x_words=64))
+    first, second = image.descriptors()[-5:-3]
+    assert first["flat"] == second["flat"] == 0 and first["out_plane"] == 16
+    assert {first["x_address"], second["x_address"]} == {508, 252}
+    keep = np.frombuffer(image.blob, "<u8", 24, second["address"])[16:]
+    ranges = [LANE_KEEP.unpack(int(beat)) for beat in keep]
+    assert [one["keep_from"] for one in ranges] == [-1, -1, 1, 1, 3, 3, 5, 5]
+    assert [one["keep_to"] for one in ranges] == [3, 3, 5, 5, 7, 7, 9, 9]
+    x = random_input(np.random.default_rng(0), network)
+    assert np.array_equal(run_on_model(image, x), network.run(x))
+
+
+def test_phase_planes_side_by_side_where_memory_is_short() -> None:
+    """Phase planes of 2 x 2, in two strips of a row: a lane's row of all four takes one word."""
+    network = Network("n", (2, 4, 4), 1.0, 1.0, (padded("a", (16, 2), 3, 1), MaxPool2d("pool")))
+    (_, y, _), image = (
+        build(network, Config("t", lanes=4, pixels=8, x_words=32)) for build in (placed, compile_network)
+    )
+    assert (y.strips, y.pitch, y.row_phase, y.column_phase, y.plane) == (2, 8, 4, 2, 8)
     x = random_input(np.random.default_rng(0), network)
     assert np.array_equal(run_on_model(image, x), network.run(x))
 

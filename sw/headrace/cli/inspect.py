@@ -10,6 +10,7 @@ import numpy as np
 
 from ..artifact import Artifact
 from ..codecs.bounds import entropy
+from ..cycles import Limit, Memory, estimate
 from ..image import Image, LayerInfo
 from ..stream import MAX_RUN_OF_SYMBOL
 from .decode import check_figures, decode_layer
@@ -17,12 +18,18 @@ from .output import json_option, print_json, print_table
 
 CODING = "run-value Huffman"
 NOTES = (
-    "bound: cycles that no device stays below, computed and not measured: bytes read over one 64-bit port, or\n"
-    "multiplications over all lanes, whichever takes longer. Rows are fresh, or so many of them are differences from\n"
-    "others; <= is the longest run of zeros where it is limited. Codes share the entries of one symbol table. stream\n"
-    "and tables are bytes in memory; tables are those of codes, symbols, taps, lanes and channels. Bits are those of\n"
-    "the stream, for each nonzero (nz) and each weight. entropy is that of the layer's weights one by one, zeros\n"
-    "included: no code that maps weights one by one needs fewer bits a weight."
+    "Rows are fresh, or so many of them are differences from others; <= is the longest run of zeros where it is\n"
+    "limited. Codes share the entries of one symbol table. stream and tables are bytes in memory; tables are those of\n"
+    "codes, symbols, taps, lanes and channels. Bits are those of the stream, for each nonzero (nz) and each weight.\n"
+    "entropy is that of the layer's weights one by one, zeros included: no code that maps weights one by one needs\n"
+    "fewer bits a weight."
+)
+ESTIMATE_NOTES = (
+    "Computed and not measured, for a memory of {beats:.3g} beats of 64 bits a cycle that come {latency} cycles late.\n"
+    "used: nonzero weights times output pixels, over what all multipliers could make. The other columns are what a\n"
+    "lane's cycles go to, in percent: multiplying, waiting for the decoder, for its stream, for the way out and the\n"
+    "write-back, for the layer's tables; and the balance: lanes that have no row left, the pipeline that fills and\n"
+    "drains. limit is the largest. The total holds loads and stores too."
 )
 
 
@@ -30,7 +37,7 @@ NOTES = (
 @click.argument("artifact", metavar="F.hrz", type=click.Path(path_type=Path))
 @json_option
 def inspect(artifact: Path, as_json: bool) -> None:
-    """Show shape, density, coding, bytes, bits per weight and the bound on cycles of each layer."""
+    """Show shape, density, coding, bytes, bits per weight and estimated cycles of each layer."""
     loaded = Artifact.load(artifact)
     values = figures(loaded, artifact.stat().st_size)
     if as_json:
@@ -39,7 +46,7 @@ def inspect(artifact: Path, as_json: bool) -> None:
     layers = values["layers"]
     print_table(
         f"{values['network']} for config {values['config']}: {values['file_bytes']:,} bytes",
-        ("layer", "kind", "shape", "weights", "density", "MACs", "bound"),
+        ("layer", "kind", "shape", "weights", "density", "MACs"),
         [
             (
                 layer["name"],
@@ -48,7 +55,6 @@ def inspect(artifact: Path, as_json: bool) -> None:
                 f"{layer['rows']} x {layer['positions']}",
                 f"{layer['density']:.4f}",
                 layer["macs"],
-                layer["bound_cycles"],
             )
             for layer in layers
         ],
@@ -70,6 +76,21 @@ def inspect(artifact: Path, as_json: bool) -> None:
         ],
         NOTES,
     )
+    memory = Memory()
+    print_table(
+        "estimated cycles",
+        ("layer", "cycles", "used", "limit", *(share.value for share in Limit)),
+        [
+            *(_cycles(layer["name"], layer["estimate"]) for layer in layers),
+            ("total", values["estimated_cycles"], f"{values['utilisation']:.1%}", None, *[None] * len(Limit)),
+        ],
+        ESTIMATE_NOTES.format(beats=memory.beats_per_cycle, latency=memory.latency),
+    )
+
+
+def _cycles(name: str, estimated: dict[str, Any]) -> tuple[Any, ...]:
+    shares = (round(100 * share / estimated["cycles"]) for share in estimated["shares"].values())
+    return name, estimated["cycles"], f"{estimated['utilisation']:.1%}", estimated["limit"], *shares
 
 
 def _rows(coding: dict[str, Any], rows: int) -> str:
@@ -86,6 +107,15 @@ def _bits(value: float | None) -> str | None:
 def figures(artifact: Artifact, file_bytes: int) -> dict[str, Any]:
     """What `--json` prints."""
     image = artifact.image
+    layers = [_layer(image, info) for info in image.layers]
+    estimated = estimate(image)
+    for layer, cycles in zip(layers, estimated.layers, strict=True):
+        layer["estimate"] = {
+            "cycles": cycles.cycles,
+            "utilisation": cycles.utilisation,
+            "limit": cycles.limit.value,
+            "shares": {share.value: round(value, 1) for share, value in cycles.shares.items()},
+        }
     return {
         "network": image.network,
         "config": image.config.name,
@@ -97,7 +127,9 @@ def figures(artifact: Artifact, file_bytes: int) -> dict[str, Any]:
         "output_shape": list(image.output_shape),
         "output_scale": image.output_scale,
         "meta": dict(artifact.meta),
-        "layers": [_layer(image, info) for info in image.layers],
+        "estimated_cycles": estimated.cycles,
+        "utilisation": estimated.utilisation,
+        "layers": layers,
     }
 
 

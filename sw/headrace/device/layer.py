@@ -13,7 +13,20 @@ from numpy.typing import NDArray
 from ..code import Code, codes_from_tables
 from ..config import Config
 from ..errors import StreamError
-from ..isa import BEAT_BYTES, CHANNEL, CODE, CODE_BEATS, LANE_KEEP, LANE_ROWS, LANE_STREAM, MASK, NOBODY, TAP, ErrorCode
+from ..isa import (
+    BEAT_BYTES,
+    CHANNEL,
+    CODE,
+    CODE_BEATS,
+    GATHERED_ROWS,
+    LANE_KEEP,
+    LANE_ROWS,
+    LANE_STREAM,
+    MASK,
+    NOBODY,
+    TAP,
+    ErrorCode,
+)
 from ..stream import LaneError, Operations, lane_operations
 from .lanes import Layer, Reach, matrix
 from .report import Fault
@@ -79,6 +92,7 @@ class LayerReader:
         codes = read_codes(code_table, symbol_table)
         entries = [LANE_ROWS.unpack(int(beat)) for beat in row_table]
         rows = tuple(entry["rows"] for entry in entries)
+        check_gathered(fields, rows)
         decoded = self._decode_lanes(codes, streams, entries, taps * fields["in_channels"])
         used, place = np.unique(np.concatenate([lane.position for lane in decoded]), return_inverse=True)
         cuts = np.cumsum([lane.position.size for lane in decoded])[:-1]
@@ -99,7 +113,7 @@ class LayerReader:
             tap,
             reach,
             channels,
-            *requantisation(channel_table, channels),
+            *requantisation(channel_table, channels, fields),
         )
 
     def _decode_lanes(
@@ -122,6 +136,13 @@ def split_tables(beats: Beats, lanes: int, fields: Mapping[str, int]) -> list[Be
     sizes = [lanes] * 3 + [fields["code_tables"] * CODE_BEATS]
     sizes += [fields[key] for key in ("taps", "mask_beats", "symbol_beats")]
     return np.split(beats, np.cumsum(sizes))
+
+
+def check_gathered(fields: Mapping[str, int], rows: Sequence[int]) -> None:
+    """Fault BAD_DESCRIPTOR where a gathered layer has rows that fill no word, or writes more than they are."""
+    bad = any(count % GATHERED_ROWS for count in rows) or fields["out_columns"] > GATHERED_ROWS
+    if fields["gathered"] and bad:
+        raise Fault(ErrorCode.BAD_DESCRIPTOR)
 
 
 def read_reach(tap_table: Beats, mask_table: Beats, phases: int, pixels: int) -> Reach:
@@ -158,11 +179,14 @@ def decode(lane: int, codes: Sequence[Code], stream: Bytes, rows: int, positions
         raise Fault(error.code, lane) from None
 
 
-def requantisation(table: Beats, channels: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def requantisation(
+    table: Beats, channels: NDArray[np.int64], fields: Mapping[str, int]
+) -> tuple[NDArray[np.int64], ...]:
     """Bias, multiplier and shift of each of `channels`; Fault BAD_DESCRIPTOR where there is none, or a shift of 0."""
-    if channels.max(initial=-1) >= table.size:
+    if channels.max(initial=-1) >= fields["out_channels"]:
         raise Fault(ErrorCode.BAD_DESCRIPTOR)
-    entries = [CHANNEL.unpack(int(table[channel])) for channel in channels]
+    places = 0 * channels if fields["uniform"] else channels
+    entries = [CHANNEL.unpack(int(table[place])) for place in places]
     if any(entry["shift"] == 0 for entry in entries):
         raise Fault(ErrorCode.BAD_DESCRIPTOR)
     return tuple(np.array([entry[name] for entry in entries], np.int64) for name in ("bias", "multiplier", "shift"))

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Config
-from ..isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, SLOT_SHIFT_MAX, ErrorCode, Opcode, table_beats
+from ..isa import (
+    BEAT_BYTES,
+    DESCRIPTOR,
+    DESCRIPTOR_BYTES,
+    GATHERED_ROWS,
+    SLOT_SHIFT_MAX,
+    TABLE_SIZES,
+    ErrorCode,
+    Opcode,
+    table_beats,
+)
 from ..model import requant
 from .lanes import Layer, accumulate
 from .layer import LayerReader
@@ -21,7 +31,6 @@ from .report import Fault, Report
 from .writeback import write_back
 
 ADDRESS_MASK = (1 << 32) - 1
-TABLE_SIZES = ("code_tables", "taps", "mask_beats", "symbol_beats", "out_channels")
 
 
 class Machine:
@@ -82,10 +91,12 @@ class Machine:
                 sums[lane] = result
         constants = layer.bias, layer.multiplier, layer.shift, fields["clamp_low"], fields["clamp_high"]
         outputs = requant(np.concatenate(sums)[None], *constants)[0]
-        words = np.repeat(layer.first_word, layer.rows)
+        words, channels = np.repeat(layer.first_word, layer.rows), layer.channels
+        if fields["gathered"]:
+            words, channels, outputs = words[::GATHERED_ROWS], channels[::GATHERED_ROWS], gather(outputs)
         for first_word in np.unique(words):
             rows = np.flatnonzero(words == first_word)
-            write_back(self.x, fields, layer.keep, int(first_word), layer.channels[rows], outputs[rows])
+            write_back(self.x, fields, layer.keep, int(first_word), channels[rows], outputs[rows])
 
     def _equal_lanes(self, layer: Layer) -> list[list[int]]:
         """Lanes with rows that begin at the same word and hold the same activations, so read the same windows."""
@@ -104,6 +115,13 @@ class Machine:
         if not counts.all():
             windows[~counts[layer.taps]] = -128 if maximum else 0
         return windows
+
+
+def gather(outputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Pixel 0 of GATHERED_ROWS rows of (R, P) to each word: (R / GATHERED_ROWS, P), zeros behind them."""
+    words = np.zeros((len(outputs) // GATHERED_ROWS, outputs.shape[1]), np.int8)
+    words[:, :GATHERED_ROWS] = outputs[:, 0].reshape(-1, GATHERED_ROWS)
+    return words
 
 
 def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
@@ -130,6 +148,7 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
             and fields["phases"] > 0
             and fields["pitch"] > 0
             and fields["slot_shift"] <= SLOT_SHIFT_MAX
+            and not (fields["gathered"] and not _gathers(config, fields))
             and fields["clamp_low"] <= fields["clamp_high"]
             and fields["beats"] == table_beats(config.lanes, *(fields[key] for key in TABLE_SIZES))
         )
@@ -137,3 +156,8 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
         good = opcode == Opcode.END
     if not good:
         raise Fault(ErrorCode.BAD_DESCRIPTOR)
+
+
+def _gathers(config: Config, fields: Mapping[str, int]) -> bool:
+    """Whether rows of this LAYER can leave gathered."""
+    return config.gathers and bool(fields["uniform"]) and not fields["maximum"] and fields["words"] == 1

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pieces import keep_bytes, piece_start
+
 
 def write_back(
     x: NDArray[np.uint8],
@@ -19,9 +21,10 @@ def write_back(
     """result: int8 (R, words * P), row i of output channel channels[i], for flat pixels `first_word * P` and on.
 
     x: uint8 (lanes, x_bytes), changed. keep: (lanes, 2), `keep_from` and `keep_to` of every lane. Pixels are written in
-    pieces, of a word the part that lies in one row (and one phase plane); a lane keeps those that start in its range.
+    pieces (`headrace.pieces`); a lane keeps those that start in its range.
     """
     pixels, size = result.shape[1] // fields["words"], x.shape[1]
+    unit = keep_bytes(pixels)
     flat = first_word * pixels + np.arange(result.shape[1])
     h, w = np.divmod(flat, fields["pitch"])
     written = (h < fields["out_height"]) & (w < fields["out_columns"])
@@ -30,8 +33,8 @@ def write_back(
     phase, number, start = piece_of(fields, flat, h, w, pixels)
     for keep_from, keep_to in np.unique(keep, axis=0):
         lanes = np.flatnonzero((keep == (keep_from, keep_to)).all(axis=1))
-        kept = written & (start // pixels >= keep_from) & (start // pixels < keep_to)
-        addresses = (base + (phase + number - pixels * keep_from)[kept]) % size
+        kept = written & (start // unit >= keep_from) & (start // unit < keep_to)
+        addresses = (base + (phase + number - keep_from * unit // pixels * pixels)[kept]) % size
         for lane in lanes:
             x[lane, addresses] = values[:, kept]
 
@@ -40,13 +43,11 @@ def piece_of(
     fields: Mapping[str, int], flat: NDArray[np.int64], h: NDArray[np.int64], w: NDArray[np.int64], pixels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Of computed pixels (h, w): bytes to the phase plane, number in it, that of the first pixel of the same piece."""
-    word = flat // pixels * pixels
     if fields["flat"]:
-        return np.zeros_like(flat), flat, word
-    first = np.maximum(word - h * fields["pitch"], 0)
+        return np.zeros_like(flat), flat, flat // pixels * pixels
+    first = piece_start(h, w, fields["pitch"], pixels, fields["split"])
     if not fields["split"]:
         row = h * fields["out_pitch"]
         return np.zeros_like(flat), row + w, row + first
-    first += (w - first) % 2
     row = h // 2 * fields["out_pitch"]
     return h % 2 * fields["row_phase"] + w % 2 * fields["column_phase"], row + w // 2, row + first // 2

@@ -25,6 +25,12 @@ def test_json(artifact: Path, network: Network):
     assert values["file_bytes"] == artifact.stat().st_size
     assert values["input_shape"] == [2, 6, 6] and values["output_shape"] == [5]
     assert [layer["name"] for layer in values["layers"]] == ["conv", "pool", "fc"]
+    assert 0 < sum(layer["estimate"]["cycles"] for layer in values["layers"]) < values["estimated_cycles"]
+    for layer in values["layers"]:
+        estimated = layer["estimate"]
+        assert estimated["shares"][estimated["limit"]] == max(estimated["shares"].values())
+        assert sum(estimated["shares"].values()) == pytest.approx(estimated["cycles"], abs=1)
+        assert estimated["utilisation"] <= layer["macs"] / (4 * 8 * estimated["cycles"])
     for layer, source in zip(values["layers"], network.layers, strict=True):
         if isinstance(source, MaxPool2d):
             continue
@@ -41,7 +47,7 @@ def test_json(artifact: Path, network: Network):
 def test_table(artifact: Path):
     result = CliRunner().invoke(main, ["inspect", str(artifact)])
     assert result.exit_code == 0
-    for word in ("conv", "maxpool2d", "small", "entropy", "bound", "computed and not measured"):
+    for word in ("conv", "maxpool2d", "small", "entropy", "limit", "emission", "Computed and not measured"):
         assert word in result.stdout
 
 

@@ -9,7 +9,7 @@ from headrace.artifact import Artifact
 from headrace.compile import compile_network
 from headrace.config import CONFIGS
 from headrace.device.model import ModelDevice
-from headrace.errors import CompileError, DataError
+from headrace.errors import DataError
 from headrace.network import Conv2d, Linear, Network
 from headrace.session import Session
 from headrace.workloads import dscnn, resnet8, vgg19, vww
@@ -113,10 +113,9 @@ def test_the_model_device_runs_vww() -> None:
 
 
 @pytest.mark.slow
-def test_vgg19_says_what_does_not_fit() -> None:
+def test_the_model_device_runs_vgg19() -> None:
     pytest.importorskip("sklearn")
-    with pytest.raises(CompileError, match=r"conv\d_\d: .* bytes of activation memory, config pynq-z2 has 16384"):
-        compile_network(vgg19.network(None, 0.05), CONFIG)
+    check_device(vgg19.network(None, 0.05))
 
 
 def test_other_weights_are_named() -> None:

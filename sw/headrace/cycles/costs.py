@@ -1,0 +1,97 @@
+"""What the accelerator takes for each step, in cycles: the constants of the cycle model, and the cost of a row.
+
+Constants of the RTL have one home here. Those that are sums of pipeline registers were read off the simulated RTL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from ..isa import CODE_BEATS
+
+IntArray = npt.NDArray[np.int64]
+
+PIECE = 16
+"""Bits that come to a decoder at once, every second cycle."""
+CODE_CHANGE_CYCLES = CODE_BEATS + 2
+"""From the end of row in a literal to the first symbol of its code, beyond the one cycle of any symbol."""
+SYMBOL_PLACES, OPERATION_PLACES = 5, 4
+"""Symbols that are decoded and wait for their addresses; operations that wait for the MACs."""
+PLACES = max(SYMBOL_PLACES, OPERATION_PLACES)
+SYMBOLS_AHEAD = 5
+"""Symbols whose addresses are known before the operation that they wait for is done."""
+FRAGMENT_CYCLES = 1
+"""Write-back of the part of a word that lies in one row of the plane."""
+SPLIT_FRAGMENT_CYCLES = 2
+"""The same where columns go to two planes."""
+OUTPUT_WORDS = 14
+"""Words between a lane and the write-back at most: buffers and requantisation."""
+OUTPUT_DELAY = 12
+"""Cycles that a word takes from there to there."""
+
+FIRST_SYMBOL = 17
+"""From a layer's start to its first symbol at the earliest: the first code is loaded."""
+BEAT_TO_SYMBOL = 7
+"""From the arrival of a beat to its first symbol."""
+ADDRESS_DELAY = 4
+"""From a symbol's bits to its address."""
+OPERATION_DELAY = 3
+"""From the symbol behind an operation to the MACs."""
+SUM_DELAY = 7
+"""From the MACs to the sum."""
+DRAIN = 4
+"""From the write-back of a layer's last word to its end: the memory, the signature."""
+LAYER_GAP = 2
+"""From the end of a layer to the start of the next one."""
+BLOCK_REQUEST = 3
+"""From the front's request to the memory's, and back from its first beat."""
+BURST_CYCLES, BLOCK_BURST_CYCLES = 4, 2
+"""A port requests one of the lanes' bursts in so many cycles, one of a block's."""
+STREAM_REQUEST = 8
+"""From the front's request of the streams to the memory's for the first burst."""
+OUTSTANDING_BURSTS = 8
+"""Bursts that a port has requested at most before they arrive."""
+LOAD_END = 3
+STORE_START = 10
+"""LOAD: from its last beat to its end. STORE: from its start to its first beat."""
+DESCRIPTOR_CHECK = 0
+TABLE_CHECK = 3
+"""From the last beat to the next request."""
+
+
+def row_cycles(W: npt.ArrayLike, words: int, in_channels: int | None = None) -> IntArray:
+    """Cycles that a lane takes for each row of W, if it waits for nothing.
+
+    Args:
+        W: integers (M, K), what is sent of each row, positions tap-major.
+        words: words of P pixels in a row. Every tap takes that many cycles, and a row without taps as many; meanwhile
+            the lane decodes, a symbol per cycle, one of them the end of row, and one cycle more for each time that it
+            passes the end of a kernel tap.
+        in_channels: positions of a kernel tap; by default K.
+    """
+    weights = np.asarray(W)
+    rows, columns = np.nonzero(weights)
+    taps = np.bincount(rows, minlength=len(weights))
+    last = np.zeros(len(weights), np.int64)
+    np.maximum.at(last, rows, columns)
+    passed = last // max(in_channels or weights.shape[1], 1)
+    return np.maximum(np.maximum(taps, 1) * words, taps + 1 + passed).astype(np.int64)
+
+
+def write_cycles(fields: Mapping[str, int], first_row: int, first_word: int, pixels: int) -> int:
+    """Cycles of the write-back for the `words` words of a channel that begin at a row and word of the output plane.
+
+    `fields` are those of the LAYER descriptor.
+    """
+    words, pitch, height = fields["words"], fields["pitch"], fields["out_height"]
+    if fields["flat"]:
+        return words * FRAGMENT_CYCLES
+    first = np.arange(words) * pixels + max(first_row * pitch, 0)
+    row = first // pitch
+    last_row = np.minimum((first + pixels - 1) // pitch, height - 1)
+    fragments = np.maximum(last_row - row + 1, 0)
+    cycles = SPLIT_FRAGMENT_CYCLES if fields["split"] else FRAGMENT_CYCLES
+    return int(np.maximum(fragments * cycles, 1).sum())

@@ -1,0 +1,107 @@
+"""Rows of all lanes leave one after the other through one requantiser: who waits for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .costs import OUTPUT_DELAY, OUTPUT_WORDS, SUM_DELAY
+from .lanes import RowTimes
+
+NEVER = 1 << 60
+
+
+@dataclass(frozen=True)
+class Run:
+    """What running a layer's rows came to, in cycles since the same moment as the lanes' times.
+
+    Waits and MAC cycles are those of all lanes together.
+    """
+
+    end: int
+    """The last word has been written back."""
+    mac_cycles: int
+    """Cycles in which lanes multiply."""
+    output_waits: int
+    """Cycles in which lanes wait for the way out."""
+    decode_waits: int
+    """Cycles in which lanes wait for operations."""
+
+
+class _Lane:
+    """One lane's rows, as plain numbers: `ready` is when the present row's first word that leaves is there."""
+
+    def __init__(self, times: RowTimes, words: int, maximum: bool, write: int) -> None:
+        self.write = write
+        self.passes = times.passes.tolist()
+        self.decode_waits = 0
+        self.ready = NEVER
+        self._words, self._maximum = words, maximum
+        self._first, self._last, self._ahead = times.first.tolist(), times.last.tolist(), times.ahead.tolist()
+        self._row = -1
+        self._late = 0  # the decoder has had to wait so long for the MACs
+        self._waited = False
+        self.next_row(0)
+
+    def next_row(self, free: int) -> None:
+        """Go on to the next row; the MACs are done with the one before at `free`."""
+        self._row += 1
+        if self._row == len(self.passes):
+            self.ready = NEVER
+            return
+        first, last = self._first[self._row], self._last[self._row]
+        self._wait(free)
+        if self._maximum:
+            self.ready = max(free, first + self._late)
+        else:
+            busy = free + (self.passes[self._row] - 1) * self._words
+            self.ready = max(busy, last + self._late)
+            self.decode_waits += self.ready - busy
+
+    def _wait(self, until: int) -> None:
+        """The row's first operation is done at `until` at the earliest: the decoder gets no further ahead of it."""
+        late = until - self._ahead[self._row]
+        self._waited |= late > self._late
+        self._late = max(self._late, late)
+
+    def leave(self, granted: int) -> int:
+        """The cycle in which the row's last word leaves if the first one does at `granted` and nothing holds it up."""
+        if not self._maximum:
+            return granted + self._words - 1
+        first, last = self._first[self._row], self._last[self._row]
+        # Operations that came to the MACs one by one keep their distance there, however long the first one waits.
+        span = 0 if self._waited else min(last - first, SUM_DELAY)
+        self._wait(granted)
+        busy = granted + self.passes[self._row] * self._words - 1
+        end = max(busy, max(granted + span, last + self._late) + self._words - 1)
+        self.decode_waits += end - busy
+        return end
+
+
+def emit(times: Sequence[RowTimes], words: int, maximum: bool, writes: Sequence[int]) -> Run:
+    """Run all rows.
+
+    Args:
+        times: of each lane.
+        words: words of P pixels in a row.
+        maximum: every operation's words leave, not only those of the row's last one.
+        writes: cycles that the write-back takes for a row of each lane.
+    """
+    lanes = [_Lane(one, words, maximum, write) for one, write in zip(times, writes, strict=True)]
+    count, ready = len(lanes), [lane.ready for lane in lanes]
+    last, free, written, output_waits = 0, 0, 0, 0
+    for _ in range(sum(len(lane.passes) for lane in lanes)):
+        # The next lane behind the last one that waits, else the one that comes first.
+        now = max(free, min(ready))
+        number = next(n for n in (*range(last + 1, count), *range(last + 1)) if ready[n] <= now)
+        lane = lanes[number]
+        end = lane.leave(now + 1)
+        # Where the write-back takes longer, words fill the places up to it, and those that have none wait in the lane.
+        written = max(written, end - words + 1 + OUTPUT_DELAY) + lane.write
+        held = max(end, written - OUTPUT_WORDS * lane.write // words)
+        output_waits += now - ready[number] + held - end
+        free, last = held, number
+        lane.next_row(held + 1)
+        ready[number] = max(lane.ready, held + 1)  # until then the lane shows its old word
+    macs = sum(sum(lane.passes) for lane in lanes) * words
+    return Run(max(written, free + OUTPUT_DELAY), macs, output_waits, sum(lane.decode_waits for lane in lanes))

@@ -1,0 +1,189 @@
+"""A program's descriptors one after the other: what the front fetches ahead, when each layer begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..device.layer import read_codes, split_tables
+from ..device.report import Fault
+from ..errors import StreamError
+from ..image import Image
+from ..isa import BEAT_BYTES, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, Opcode
+from . import costs
+from .costs import IntArray
+from .emission import Run, emit
+from .lanes import LaneStream, RowTimes, SymbolTimes, read_stream, row_times, symbol_times
+from .memory import Blocks, Memory, Port, StreamNeed
+
+DESCRIPTOR_BEATS = DESCRIPTOR_BYTES // BEAT_BYTES
+
+
+@dataclass(frozen=True)
+class DescriptorCycles:
+    """One descriptor's share of a run, in cycles."""
+
+    start: int
+    end: int
+    """When the next one may begin; from start to interrupt where it is END."""
+    cycles: int
+    """Since the descriptor before ended, as the device's profile counts."""
+    run: Run | None
+    """Of a layer."""
+    tables_wait: int
+    """How long a layer's tables kept it from starting when the one before had ended."""
+    stream_waits: int
+    """How long lanes waited for beats of their streams, all lanes together."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """What a LAYER descriptor's tables say."""
+
+    fields: Mapping[str, int]
+    lanes: list[int]
+    """Number of each lane's stream among all streams."""
+    writes: list[int]
+
+
+class Timeline:
+    """Runs an image's program, descriptor by descriptor."""
+
+    def __init__(self, image: Image, memory: Memory) -> None:
+        self.image, self.config, self.memory = image, image.config, memory
+        self._streams: list[tuple[LaneStream, int]] = []
+        """Each with the words of its rows; equal ones once."""
+        self._known: dict[tuple[int, ...], int] = {}
+        program = enumerate(image.program)
+        self._layers = [self._read(number, fields) for number, fields in program if fields["opcode"] == Opcode.LAYER]
+        self._times = symbol_times(self._streams)
+
+    def _read(self, number: int, fields: Mapping[str, int]) -> _Layer:
+        """A layer's tables and streams, of the descriptor of that number."""
+        for name in ("in_channels", "words", "pitch"):
+            if fields[name] == 0:
+                raise StreamError(f"descriptor {number}: {name} is 0")
+        beats = np.frombuffer(self.image.blob, "<u8", fields["beats"], fields["address"])
+        streams, rows, _, code_tables, _, _, symbols, _ = split_tables(beats, self.config.lanes, fields)
+        try:
+            codes = read_codes(code_tables, symbols)
+        except Fault:
+            raise StreamError(f"descriptor {number}: its tables are those of no code") from None
+        lanes, writes = [], []
+        for stream, row in zip(streams, rows, strict=True):
+            place, entry = LANE_STREAM.unpack(int(stream)), LANE_ROWS.unpack(int(row))
+            key = (
+                place["address"],
+                place["beats"],
+                entry["rows"],
+                entry["table"],
+                fields["in_channels"],
+                fields["words"],
+            )
+            if key not in self._known:
+                self._known[key] = len(self._streams)
+                data = self.image.blob[place["address"] : place["address"] + place["beats"] * BEAT_BYTES]
+                read = read_stream(codes, data, entry["rows"], fields["in_channels"], entry["table"])
+                self._streams.append((read, fields["words"]))
+            lanes.append(self._known[key])
+            writes.append(costs.write_cycles(fields, entry["first_row"], entry["first_word"], self.config.pixels))
+        return _Layer(fields, lanes, writes)
+
+    def run(self) -> list[DescriptorCycles]:
+        """All descriptors, END included."""
+        ports = [Port(self.memory, self.config) for _ in range(self.config.read_ports)]
+        program, layers = self.image.program, iter(self._layers)
+        result: list[DescriptorCycles] = []
+        idle = requested = 0.0  # when the back had ended its layer, when that layer's streams were requested
+        ahead = Blocks(2, _blocks(program[0]))
+        for number, fields in enumerate(program):
+            following = _blocks(program[number + 1]) if number + 1 < len(program) else []
+            arrived = ahead.finish(ports[0])
+            before = result[-1].end if result else 0
+            if fields["opcode"] != Opcode.LAYER:
+                begin = max(arrived[0], idle) + 1
+                idle = begin + self._transfer(fields, begin, ports)
+                result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
+                ahead = Blocks(idle + 1, following)
+                continue
+            asked = max(arrived[1] + costs.TABLE_CHECK, requested)
+            start = max(asked + 1, idle + costs.LAYER_GAP)
+            ahead = Blocks(start + 2, following)
+            run, requested, waits = self._layer(next(layers), ports, asked, start, ahead)
+            tables_wait = round(start - idle - costs.LAYER_GAP)
+            idle = start + costs.FIRST_SYMBOL + run.end + costs.DRAIN
+            result.append(DescriptorCycles(round(start), round(idle), round(idle) - before, run, tables_wait, waits))
+        return result
+
+    def _transfer(self, fields: Mapping[str, int], begin: float, ports: Sequence[Port]) -> float:
+        """Cycles of LOAD, STORE and END."""
+        beat_cycles = max(1, BEAT_BYTES // self.config.pixels)
+        if fields["opcode"] == Opcode.LOAD:
+            (arrived,) = Blocks(begin, [fields["beats"]], beat_cycles).finish(ports[0])
+            return arrived + beat_cycles + costs.LOAD_END - begin
+        if fields["opcode"] == Opcode.STORE:
+            return costs.STORE_START + fields["beats"] * beat_cycles + self.memory.latency
+        return 1
+
+    def _layer(
+        self, layer: _Layer, ports: Sequence[Port], asked: float, start: float, ahead: Blocks
+    ) -> tuple[Run, float, int]:
+        """The run from `start` on, when the last burst of its streams was requested, `stream_waits`."""
+        fields, lanes = layer.fields, len(layer.lanes)
+        begin = start + costs.FIRST_SYMBOL
+        needs = [self._need(number, asked, begin) for number in layer.lanes]
+        arrivals: list[list[float]] = [[]] * lanes
+        requested = asked
+        for number, port in enumerate(ports):
+            own = range(number, lanes, len(ports))
+            begun, last = port.serve(asked, [needs[lane] for lane in own], None if number else ahead)
+            requested = max(requested, last)
+            for lane, one in zip(own, begun, strict=True):
+                arrivals[lane] = one
+        ready: dict[int, RowTimes] = {}
+        rows, waits = [], 0
+        for number, arrival in zip(layer.lanes, arrivals, strict=True):
+            (stream, words), times = self._streams[number], self._times[number]
+            late = self._late(stream, times, np.array(arrival) - begin)
+            if late is None:
+                if number not in ready:
+                    ready[number] = row_times(stream, times, words)
+                rows.append(ready[number])
+            else:
+                waits += int(late[-1])
+                steps = np.cumsum(stream.wraps + 1)
+                taken = np.maximum(times.taken, times.decoded + late + costs.ADDRESS_DELAY)
+                taken = np.maximum.accumulate(taken - steps) + steps
+                rows.append(row_times(stream, SymbolTimes(times.decoded + late, taken), words))
+        return emit(rows, fields["words"], bool(fields["maximum"]), layer.writes), requested, waits
+
+    def _need(self, number: int, asked: float, begin: float) -> StreamNeed:
+        """When a lane that begins to decode at `begin` wants the bursts of its stream."""
+        stream, burst = self._streams[number][0], self.config.burst_beats
+        if not stream.rows:
+            return StreamNeed(stream.beats, [begin] * -(-stream.beats // burst), [asked] * -(-stream.beats // burst))
+        firsts = np.arange(0, stream.beats, burst)
+        decoded = self._times[number].decoded
+        last = decoded.size - 1
+        needed = begin + decoded[np.minimum(np.searchsorted(stream.beat, firsts), last)]
+        taken = np.minimum(firsts + burst, stream.beats) - self.config.fifo_beats
+        place = np.minimum(np.searchsorted(stream.beat, taken - 1), last)
+        room = np.where(taken <= 0, asked, begin + decoded[place])
+        return StreamNeed(stream.beats, needed.tolist(), room.tolist())
+
+    def _late(self, stream: LaneStream, times: SymbolTimes, arrival: NDArray[np.float64]) -> IntArray | None:
+        """How much later each symbol is decoded as its beats arrive then; None where they are all in time."""
+        if not stream.rows:
+            return None
+        burst, offset = np.divmod(stream.beat, self.config.burst_beats)
+        there = np.ceil(arrival[burst] + offset).astype(np.int64) + costs.BEAT_TO_SYMBOL
+        late = np.maximum.accumulate(np.maximum(there - times.decoded, 0))
+        return late if late[-1] else None
+
+
+def _blocks(fields: Mapping[str, int]) -> list[int]:
+    """Beats that the front fetches for a descriptor before it can run."""
+    return [DESCRIPTOR_BEATS, *([fields["beats"]] if fields["opcode"] == Opcode.LAYER else [])]

@@ -1,0 +1,146 @@
+"""The cycle model's parts on cases that can be worked out by hand; tests/sim compares the whole with the RTL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headrace.compile import compile_network
+from headrace.config import CONFIGS
+from headrace.cycles import Limit, Memory, costs, estimate, row_cycles
+from headrace.cycles.emission import emit
+from headrace.cycles.lanes import LaneStream, RowTimes, row_times, symbol_times
+from headrace.errors import StreamError
+from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES
+from headrace.network import Conv2d, Network
+from networks import scales, sparse
+
+
+def lane(bits: list[int], end: list[int], wraps: list[int] | None = None) -> LaneStream:
+    sizes = np.array(bits, np.int64)
+    places = (np.cumsum(sizes) - 1) // 64
+    return LaneStream(int(places[-1]) + 1, sizes, places, np.array(end, np.bool_), np.array(wraps or [0] * len(bits)))
+
+
+def test_row_cycles() -> None:
+    W = np.zeros((4, 12), np.int8)
+    W[1, :5] = 1
+    W[2, [0, 11]] = 1
+    W[3] = 1
+    # taps, an end, and passed ends of kernel taps; or words a tap
+    assert row_cycles(W, 1).tolist() == [1, 6, 3, 13]
+    assert row_cycles(W, 1, in_channels=4).tolist() == [1, 7, 5, 15]
+    assert row_cycles(W, 3, in_channels=4).tolist() == [3, 15, 6, 36]
+
+
+def test_one_symbol_a_cycle_or_eight_bits() -> None:
+    (short,) = symbol_times([(lane([4] * 40, [0] * 39 + [1]), 1)])
+    assert short.decoded.tolist() == list(range(40))
+    (long,) = symbol_times([(lane([12] * 400, [0] * 399 + [1]), 1)])
+    assert abs(long.decoded[-1] - 400 * 12 / 8) < 8
+
+
+def test_literals_and_changes_of_code() -> None:
+    tail = [4] * 20
+    (literal,) = symbol_times([(lane([4, 26, *tail], [0] * 21 + [1]), 1)])
+    assert literal.decoded[1:3].tolist() == [1 + 2, 1 + 3]
+    (change,) = symbol_times([(lane([4, 26, *tail], [0, 1] + [0] * 19 + [1]), 1)])
+    assert change.decoded[2] - change.decoded[1] == 1 + costs.CODE_CHANGE_CYCLES
+
+
+def test_lanes_do_not_depend_on_each_other() -> None:
+    rng = np.random.default_rng(5)
+    lanes = []
+    for size in (1, 7, 90, 300):
+        end = rng.random(size) < 0.2
+        end[-1] = True
+        bits = np.where(rng.random(size) < 0.2, 30, rng.integers(1, 13, size))
+        wraps = np.where(end, 0, rng.integers(0, 3, size))
+        lanes.append((lane(bits.tolist(), end.tolist(), wraps.tolist()), int(rng.integers(1, 5))))
+    together = symbol_times(lanes)
+    for one, times in zip(lanes, together, strict=True):
+        (alone,) = symbol_times([one])
+        assert np.array_equal(alone.decoded, times.decoded) and np.array_equal(alone.taken, times.taken)
+        assert np.all(np.diff(times.taken) >= 1 + one[0].wraps[:-1])
+        assert np.all(times.taken >= times.decoded + costs.ADDRESS_DELAY)
+
+
+def test_decoder_does_not_run_ahead_of_the_multipliers() -> None:
+    (times,) = symbol_times([(lane([1] * 100, [0] * 99 + [1]), 8)])
+    assert np.all(np.diff(times.decoded)[12:98] == 8)
+
+
+def test_rows() -> None:
+    stream = lane([4] * 6, [0, 0, 0, 1, 1, 1])  # three taps, then two rows without
+    rows = row_times(stream, symbol_times([(stream, 2)])[0], 2)
+    assert rows.passes.tolist() == [3, 1, 1]
+    assert np.all(rows.last >= rows.first)
+
+
+def row_of(passes: list[int]) -> RowTimes:
+    zeros = np.zeros(len(passes), np.int64)
+    return RowTimes(np.array(passes, np.int64), zeros, zeros, zeros + (1 << 40))
+
+
+def test_rows_leave_one_after_the_other() -> None:
+    alone = emit([row_of([10])], 4, False, [4])
+    assert (alone.mac_cycles, alone.output_waits, alone.decode_waits) == (40, 0, 0)
+    granted = 9 * 4 + 1
+    assert alone.end == granted + 4 + costs.OUTPUT_DELAY
+    crowd = emit([row_of([1])] * 8, 4, False, [4] * 8)
+    assert crowd.end == 1 + 8 * 4 + costs.OUTPUT_DELAY
+    assert crowd.output_waits == sum(4 * n for n in range(8))
+    slow = emit([row_of([1])] * 8, 4, False, [16] * 8)
+    assert slow.end == 8 * 16 + costs.OUTPUT_DELAY + 1
+
+
+def test_maximum_sends_every_pass() -> None:
+    sums, greatest = (emit([row_of([5])] * 4, 6, maximum, [6] * 4) for maximum in (False, True))
+    assert greatest.end > 4 * 5 * 6 > sums.end
+
+
+@pytest.mark.parametrize(("split", "cycles"), [(0, 7), (1, 7 * costs.SPLIT_FRAGMENT_CYCLES // costs.FRAGMENT_CYCLES)])
+def test_write_cycles_count_fragments(split: int, cycles: int) -> None:
+    # 4 words of 8 pixels, rows of 10: 0-7, 8-9 10-15, 16-19 20-23, 24-29 30-31
+    fields = {"words": 4, "pitch": 10, "out_height": 9, "flat": 0, "split": split}
+    assert costs.write_cycles(fields, 0, 0, 8) == cycles
+    assert costs.write_cycles(fields | {"flat": 1, "split": 0}, 0, 0, 8) == 4
+    assert costs.write_cycles(fields | {"out_height": 1}, 0, 0, 8) == cycles // 7 * 2 + 2
+
+
+def conv(density: float) -> Network:
+    rng = np.random.default_rng(3)
+    weights = sparse(rng, (16, 8, 3, 3), density, 16)
+    layer = Conv2d("conv", weights, **scales(rng, weights), padding=(1, 1, 1, 1))
+    return Network("conv", (8, 16, 16), 1 / 128, 0.125, (layer,))
+
+
+def test_estimate() -> None:
+    config = CONFIGS["demo"]
+    dense, thin = (estimate(compile_network(conv(density), config)) for density in (1.0, 0.02))
+    assert dense.layers[0].limit is Limit.MAC and dense.layers[0].utilisation > 0.9
+    assert thin.layers[0].shares[Limit.MAC] < thin.layers[0].cycles / 2
+    assert sum(dense.descriptors) == dense.cycles
+    for one in (dense, thin):
+        (layer,) = one.layers
+        assert sum(layer.shares.values()) == pytest.approx(layer.cycles)
+        assert layer.cycles == one.descriptors[1]
+
+
+def test_a_slower_memory_takes_longer() -> None:
+    image = compile_network(conv(0.5), CONFIGS["demo"])
+    cycles = [estimate(image, Memory(rate, latency)).cycles for rate, latency in ((1, 10), (1, 100), (0.1, 100))]
+    assert cycles == sorted(cycles) and cycles[2] > 1.5 * cycles[1]
+    assert estimate(image, Memory(0.02)).layers[0].limit is Limit.TABLES
+
+
+def test_impossible_tables() -> None:
+    image = compile_network(conv(0.5), CONFIGS["demo"])
+    fields = image.descriptors()[1]
+    for change, message in (({"pitch": 0}, "pitch is 0"), ({"in_channels": 0}, "in_channels is 0")):
+        packed = DESCRIPTOR.pack(fields | change).to_bytes(DESCRIPTOR_BYTES, "little")
+        blob = image.blob[:DESCRIPTOR_BYTES] + packed + image.blob[2 * DESCRIPTOR_BYTES :]
+        with pytest.raises(StreamError, match=f"descriptor 1: {message}"):
+            estimate(replace(image, blob=blob))
