@@ -26,7 +26,7 @@ class LaneFetcher(wiring.Component):
     """Requests the lanes' streams in bursts, round robin, and sorts the beats into one FIFO per lane.
 
     A lane is served while it has beats left to request and room for `burst_beats` beats, those under way
-    counted, so `i_beat` is always ready. A burst crosses no 4 KiB boundary. One burst every four cycles at most.
+    counted, so `i_beat` is always ready. A burst crosses no 4 KiB boundary. One burst every five cycles at most.
 
     Two layers at a time: streams that are set by `i_stream` (always ready) are those of the coming layer. `request` (a
     pulse, when all of them are set and `requested` is high) lets them be requested, behind those of the present layer.
@@ -131,7 +131,7 @@ class LaneFetcher(wiring.Component):
             read.addr.eq(index + Mux(half, 0, self.lanes)),
             went_on.addr.eq(index),
             here.eq(Mux(begun.bit_select(index, 1), went_on.data.as_value(), read.data.as_value())),
-            page.eq(PAGE_BEATS - here.address[3:12]),
+            page.eq(PAGE_BEATS - address[3:12]),
             longest.eq(Mux(begun.bit_select(index, 1), self.burst_beats, min(FIRST_BEATS, self.burst_beats))),
             limit.eq(Mux(page < longest, page, longest)),
             request.p.address.eq(address),
@@ -158,14 +158,12 @@ class LaneFetcher(wiring.Component):
                 for n in reversed(range(self.lanes)):
                     with m.If(pool[n]):
                         m.d.sync += [index.eq(n), served.eq((2 << n) - 1)]
+                m.next = "LOOK"
+            with m.State("LOOK"):
+                m.d.sync += [address.eq(here.address), left.eq(here.beats)]
                 m.next = "SIZE"
             with m.State("SIZE"):
-                m.d.sync += [
-                    address.eq(here.address),
-                    left.eq(here.beats),
-                    beats.eq(Mux(here.beats <= limit, here.beats, limit)),
-                    last.eq(here.beats <= limit),
-                ]
+                m.d.sync += [beats.eq(Mux(left <= limit, left, limit)), last.eq(left <= limit)]
                 m.next = "UPDATE"
             with m.State("UPDATE"):
                 m.d.comb += issue.eq(1)

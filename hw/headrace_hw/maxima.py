@@ -14,10 +14,11 @@ from .shapes import sums_layout
 
 class Maxima(wiring.Component):
     """Without `maximum`, words pass. With it a row comes as several passes over its words, and the greatest of each
-    pixel, -128..127, goes on with the final pass. One word per cycle. Latency: 1 cycle; `ready` passes through.
+    pixel, -128..127, goes on with the final pass. One word per cycle. Latency: 2 cycles, which pass only while
+    `o.ready` is high; `i.ready` is `o.ready`, which must not wait for `o.valid`.
     """
 
-    delay = 1
+    delay = 2
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -32,26 +33,29 @@ class Maxima(wiring.Component):
         )
         write, read = memory.write_port(), memory.read_port(domain="comb")
         word, first_pass = Signal(range(depth)), Signal(init=1)
-        take = Signal()
+        given = Signal.like(self.i.payload, reset_less=True)  # a register for the arbiter's long way
+        valid, take = Signal(), Signal()
         names = [name for name in self.o.payload.shape().members if name != "sums"]
         marks = Signal(sum(len(self.o.payload[name]) for name in names))
         passes = data.View(data.ArrayLayout(8, pixels), read.data)
         m.d.comb += [
-            self.i.ready.eq(~self.o.valid | self.o.ready),
-            take.eq(self.i.valid & self.i.ready),
+            self.i.ready.eq(self.o.ready),
+            take.eq(valid & self.o.ready),
             read.addr.eq(word),
             write.addr.eq(word),
             write.en.eq(take & self.maximum),
-            self.busy.eq(self.o.valid),
+            self.busy.eq(valid | self.o.valid),
         ]
-        with m.If(self.i.ready):
+        with m.If(self.o.ready):
             m.d.sync += [
-                self.o.valid.eq(self.i.valid & (~self.maximum | self.i.payload.final)),
-                marks.eq(Cat(self.i.payload[name] for name in names)),
+                valid.eq(self.i.valid),
+                given.eq(self.i.payload),
+                self.o.valid.eq(valid & (~self.maximum | given.final)),
+                marks.eq(Cat(given[name] for name in names)),
             ]
         m.d.comb += Cat(self.o.payload[name] for name in names).eq(marks)
         for n in range(pixels):
-            new, old = self.i.payload.sums[n], passes[n].as_signed()
+            new, old = given.sums[n], passes[n].as_signed()
             low, high = Signal(8, name=f"low_{n}"), Signal(len(new) - 8, name=f"high_{n}", reset_less=True)
             keep, clear = Signal(name=f"keep_{n}"), Signal(name=f"clear_{n}")
             m.d.comb += [
@@ -62,12 +66,12 @@ class Maxima(wiring.Component):
             ]
             # The upper bits are the sign of the new one; of the greatest, if that is negative, as then both are.
             # They have no other reset, so that this one is the reset input of the registers.
-            with m.If(self.i.ready):
+            with m.If(self.o.ready):
                 m.d.sync += [low.eq(write.data.word_select(n, 8)), high.eq(new[8:])]
                 with m.If(clear):
                     m.d.sync += high.eq(0)
         with m.If(take):
-            m.d.sync += word.eq(Mux(self.i.payload.last, 0, word + 1))
-            with m.If(self.i.payload.last):
-                m.d.sync += first_pass.eq(self.i.payload.final)
+            m.d.sync += word.eq(Mux(given.last, 0, word + 1))
+            with m.If(given.last):
+                m.d.sync += first_pass.eq(given.final)
         return m

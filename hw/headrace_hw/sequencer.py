@@ -33,9 +33,9 @@ class Sequencer(wiring.Component):
     (`streams_known`) and those of the present layer have been requested. LOAD, STORE and END are the front's own and
     wait for the back. A layer begins at most LAYER_GAP cycles after the one before, if its tables have arrived by then.
 
-    The first error ends the program: a cycle later `fail` pulses with `error`, then the sequencer stays busy, holding
-    `clear` and `forget`, until the AXI masters and all that writes activations are idle, and can be started anew.
-    `clear` also follows each layer.
+    The first error ends the program: a cycle later, two if it is a lane's, `fail` pulses with `error`, then the
+    sequencer stays busy, holding `clear` and `forget`, until the AXI masters and all that writes activations are idle,
+    and can be started anew. `clear` also follows each layer.
     """
 
     LAYER_GAP = 4
@@ -122,13 +122,12 @@ class Sequencer(wiring.Component):
         self._profiled = Signal(range(isa.BEAT_BYTES * 8 + 1))
         self._profile = Signal()
         self._late = Signal()  # spent >= watchdog, foreseen in the cycle before
-        before = Signal(33, init=(1 << 33) - 1)  # watchdog - 1
-        m.d.sync += [
-            before.eq(self.watchdog - 1),
-            self._late.eq((self._spent >= before) & self._working & ~self._profile),
-        ]
+        then = Signal(33)
+        m.d.comb += then.eq(self._spent + 1)
+        limited = self.watchdog.any() & self._working & ~self._profile
+        m.d.sync += self._late.eq((then >= self.watchdog) & limited)
         with m.If(self._working):
-            m.d.sync += [self.cycles.eq(self.cycles + 1), self._spent.eq(self._spent + 1)]
+            m.d.sync += [self.cycles.eq(self.cycles + 1), self._spent.eq(then)]
             with m.If(self.running):
                 m.d.sync += self._stall.eq(self._stall + self.stalled_lanes)
         m.d.comb += [
@@ -163,15 +162,21 @@ class Sequencer(wiring.Component):
 
     def _front(self, m: Module) -> None:
         coming = self.coming
-        address, left = Signal(32), Signal(32)
+        address = Signal(32)
+        left = Signal(
+            range(max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES) + 1)
+        )  # beats; of a check, cycles
         requested = Signal()  # the coming layer's streams
+        of_program = Signal()
+        place = Signal(32)
         block = self.beat[0]
         block_valid = block.valid & block.of_block
         valid = valid_descriptor(m, coming, self._config)
         m.d.comb += [
-            self.o_read.payload.address.eq(coming.address + self.data),
+            place.eq(coming.address + Mux(of_program, self.program, self.data)),
+            self.o_read.payload.address.eq(place),
             self.o_read.payload.beats.eq(coming.beats),
-            self.o_write.payload.address.eq(coming.address + self.data),
+            self.o_write.payload.address.eq(place),
             self.o_write.payload.beats.eq(coming.beats),
         ]
         with m.FSM(name="front"):
@@ -229,7 +234,7 @@ class Sequencer(wiring.Component):
             with self._state(m, "TABLES", "DRAIN"):
                 m.d.comb += [
                     self.o_read.valid.eq(1),
-                    self.o_read.payload.address.eq(coming.address + self.program),
+                    of_program.eq(1),
                     self.table_start.eq(1),
                 ]
                 m.d.sync += requested.eq(0)
@@ -322,18 +327,19 @@ class Sequencer(wiring.Component):
         """Whatever comes first, in order of how much it explains."""
         of_coming = Signal()  # the fault is not the running layer's
         m.d.comb += of_coming.eq(self._back_idle | self._front_fault)
+        lane_wrong, lane_code = Signal(), Signal(ERROR_CODE_BITS)  # a cycle late: lanes are many
+        lane = Signal(range(self._config.lanes))
+        m.d.sync += lane_wrong.eq(self.lane_error.any())
+        for n in reversed(range(self._config.lanes)):
+            with m.If(self.lane_error[n]):
+                m.d.sync += [lane_code.eq(self.lane_error_code[n]), lane.eq(n)]
         with m.If(self._working):
             with m.If(self._late):
                 m.d.comb += [self._fault.eq(ErrorCode.WATCHDOG), self._front_fault.eq(0)]
             with m.If(self.abort):
                 m.d.comb += [self._fault.eq(ErrorCode.ABORTED), self._front_fault.eq(0)]
-            for n in reversed(range(self._config.lanes)):
-                with m.If(self.lane_error[n]):
-                    m.d.comb += [
-                        self._fault.eq(self.lane_error_code[n]),
-                        self._fault_lane.eq(n),
-                        self._front_fault.eq(0),
-                    ]
+            with m.If(lane_wrong):
+                m.d.comb += [self._fault.eq(lane_code), self._fault_lane.eq(lane), self._front_fault.eq(0)]
             with m.If(self.write_error):
                 m.d.comb += [self._fault.eq(ErrorCode.AXI_WRITE), self._fault_lane.eq(NOBODY)]
             for beat in self.beat:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux
+from amaranth import Module, Mux, ResetInserter
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -20,7 +20,7 @@ from .maxima import Maxima
 from .reads import ReadSide
 from .requant import Requant
 from .sequencer import Sequencer
-from .shapes import Table, pixels_layout, sums_layout
+from .shapes import Table, pixels_layout
 from .tables import TableLoader
 from .transfer import Loader, Storer
 from .writeback import WriteBack
@@ -49,10 +49,10 @@ class Top(wiring.Component):
         m.submodules.reads = reads = ReadSide(config)
         m.submodules.tables = tables = TableLoader()
         m.submodules.lanes = lanes = Lanes(config)
-        m.submodules.maxima = maxima = Maxima(config)
+        maxima = Maxima(config)
+        m.submodules.maxima = ResetInserter(sequencer.clear)(maxima)  # an error may end a row midway
         m.submodules.requant = requant = Requant(config)
         m.submodules.writeback = writeback = WriteBack(config)
-        m.submodules.sums = sums = Buffer(sums_layout(config))
         m.submodules.pixels = pixels = Buffer(pixels_layout(config))
         m.submodules.aligner = aligner = WriteAligner(config)
         m.submodules.loader = loader = Loader(config)
@@ -121,8 +121,7 @@ class Top(wiring.Component):
         connect(m, tables.o, lanes.table)
         connect(m, tables.o, requant.table)
         connect(m, tables.o, writeback.table)
-        connect(m, lanes.o, sums.i)
-        connect(m, sums.o, maxima.i)
+        connect(m, lanes.o, maxima.i)
         connect(m, maxima.o, requant.i)
         connect(m, requant.o, pixels.i)
         connect(m, pixels.o, writeback.i)
@@ -130,8 +129,7 @@ class Top(wiring.Component):
         for n in range(config.lanes):
             connect(m, reads.lane[n], lanes.stream[n])
             m.d.comb += sequencer.lane_error_code[n].eq(lanes.error_code[n])
-        waiting = sums.o.valid | pixels.o.valid
-        results_idle = ~(waiting | maxima.busy | requant.busy | writeback.busy | aligner.busy)
+        results_idle = ~(pixels.o.valid | maxima.busy | requant.busy | writeback.busy | aligner.busy)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
             lanes.start.eq(sequencer.layer_start),

@@ -294,10 +294,11 @@ def test_lane_errors() -> None:
             while not ctx.get(dut.running):
                 await ctx.tick()
             ctx.set(dut.lane_error, lanes)
+            await ctx.tick()  # lanes' errors take one more cycle
+            ctx.set(dut.lane_error, 0)
             ctx.set(dut.abort, 1)
             ctx.set(dut.watchdog, 1)
             await ctx.tick()
-            ctx.set(dut.lane_error, 0)
             ctx.set(dut.abort, 0)
             await bench.finish(ctx)
             lowest = (lanes & -lanes).bit_length() - 1

@@ -13,7 +13,7 @@ from .open_fifos import open_fifos
 
 LANES, FIFO_BEATS, BURST_BEATS = 2, 3, 2  # small: a FIFO is nearly full after the first burst
 PAGE_BEATS = 4096 // 8
-WAIT, CHOOSE, SIZE, UPDATE, REQUEST = range(5)  # in the order in which the block's state machine names them
+WAIT, CHOOSE, LOOK, SIZE, UPDATE, REQUEST = range(6)  # in the order in which the block's state machine names them
 
 
 def open_memories() -> SimpleNamespace:
@@ -138,7 +138,7 @@ class FetcherHarness(Harness):
                 Assert((address[:3] == 0) & (beats <= (1 << 29) - address[3:])),
                 Assert((wheres[n][:3] == 0) & (lefts[n] <= (1 << 29) - wheres[n][3:])),
                 Assert((state != CHOOSE) | ~inside.pool[n] | able[n]),
-                Assert(((state != SIZE) & (state != UPDATE)) | (inside.index != n) | able[n]),
+                Assert((state < LOOK) | (state > UPDATE) | (inside.index != n) | able[n]),
             ]
 
         m.d.comb += [
@@ -148,20 +148,21 @@ class FetcherHarness(Harness):
             Assert(inside.half == turn),
             Assert(~(waiting & given.any())),
         ]
+        after_pool = [id(signal) for signal in inside.in_order].index(id(inside.pool)) + 1
+        place, remaining, last = inside.in_order[after_pool : after_pool + 3]  # which have no names of their own
+        with m.If((state == SIZE) | (state == UPDATE)):
+            m.d.comb += Assert((place == wheres[inside.index]) & (remaining == lefts[inside.index]))
         with m.If(state == UPDATE):
-            after_pool = [id(signal) for signal in inside.in_order].index(id(inside.pool)) + 1
-            place, remaining, last = inside.in_order[after_pool : after_pool + 3]  # which have no names of their own
             page = PAGE_BEATS - place[3:12]
             limit = Mux(page < BURST_BEATS, page, BURST_BEATS)
             m.d.comb += [
-                Assert((place == wheres[inside.index]) & (remaining == lefts[inside.index])),
                 Assert(inside.beats == Mux(remaining < limit, remaining, limit)),
                 Assert(last == (remaining == inside.beats)),
             ]
 
         # A lane with beats to ask for, and room, gets its request.
         quiet = [able.any() & ~request.valid]
-        for _ in range(4):
+        for _ in range(5):
             quiet.append(delayed(m, quiet[-1]))
         m.d.comb += Assert(~Cat(quiet).all())
         m.d.comb += Cover(to_ask.all() & new & dut.lane[0].valid & dut.lane[1].valid)
