@@ -28,7 +28,7 @@ BUGS = {
     "FIFO full too late": ("fifo", FIFO, "self.w_rdy.eq(self.level != self.depth)", "self.w_rdy.eq(1)"),
     "FIFO shows too early": ("fifo_buffered", FIFO, "inner_r_rdy & (~self.r_rdy | self.r_en)", "inner_r_rdy"),
     "no room kept for beats": ("fetcher", FETCHER, "credit >= burst_beats", "credit >= 1"),
-    "stream over a page": ("fetcher", FETCHER, "Mux(page < self.burst_beats, page, self", "Mux(0, page, self"),
+    "stream over a page": ("fetcher", FETCHER, "Mux(page < longest, page", "Mux(0, page"),
     "stream's beats to lane 0": ("fetcher", FETCHER, "self.i_beat.p.tag[1:-1] == n)", "n == 0)"),
     "turns after a pass": ("arbiter", ARBITER, "self.o.payload.last & self.o.payload.final", "self.o.payload.last"),
     "the first lane is first": ("arbiter", ARBITER, "other = (n + 1 + step)", "other = (0 + step)"),
