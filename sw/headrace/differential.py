@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from .cycles.costs import row_cycles
 from .isa import SLOTS
 from .spanning import ROOT, Progress, spanning_tree
 from .stream import Plan, RowPlan
@@ -58,7 +59,7 @@ def _cycles(rows: npt.NDArray[np.int16], lane: tuple[RowPlan, ...], words: int) 
     taps = [
         np.count_nonzero(rows[row.row] if row.parent is None else rows[row.row] != rows[row.parent]) for row in lane
     ]
-    return np.maximum(np.array(taps, np.int64), 1) * words + (words == 1)
+    return row_cycles(np.array(taps, np.int64), words)
 
 
 def _walk(rows: npt.NDArray[np.int16], parent: IntArray, slots: int) -> tuple[RowPlan, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .cycles.costs import row_cycles
 from .stream import Plan, RowPlan
 
 
@@ -55,8 +56,7 @@ def fresh_plan(W: npt.ArrayLike, lanes: int, words: int, tables: npt.ArrayLike |
     Args:
         W: integers (M, K).
         lanes: number of lanes.
-        words: words of P pixels in a row; every tap takes that many cycles, and a row without taps as many. Decoding
-            an end of row hides behind a row's last tap, unless that takes one cycle only.
+        words: words of P pixels in a row, see `cycles.costs.row_cycles`.
         tables: code of each row (M,); by default all are sent in code 0.
 
     Raises:
@@ -70,7 +70,7 @@ def fresh_plan(W: npt.ArrayLike, lanes: int, words: int, tables: npt.ArrayLike |
     codes = np.zeros(len(weights), np.int64) if tables is None else np.asarray(tables, np.int64)
     if codes.shape != weights.shape[:1]:
         raise ValueError(f"tables has shape {codes.shape}, not one code for each of {len(weights)} rows")
-    costs = np.maximum(np.count_nonzero(weights, axis=1), 1) * words + (words == 1)
+    costs = row_cycles(np.count_nonzero(weights, axis=1), words)
     listed = codes.tolist()
     lanes_rows = assign_rows(costs, lanes)
     return tuple(
