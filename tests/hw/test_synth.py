@@ -9,7 +9,7 @@ import pytest
 
 from headrace.config import CONFIGS, get_config
 from headrace.errors import HeadraceError
-from headrace_hw import synth
+from headrace_hw import cli_synth, synth
 from headrace_hw.clock import REPORTS, routed_clock
 from headrace_hw.verilog import emit
 
@@ -96,3 +96,8 @@ def test_recorded_report_is_of_this_rtl() -> None:
     report = json.loads((REPORTS / "demo.json").read_text())
     assert report["fits"] is True
     assert report["lut"] <= synth.part_of(config).lut
+
+
+def test_shipped_reports_are_the_documented_ones() -> None:
+    for path in REPORTS.glob("*.json"):
+        assert (cli_synth.DOCUMENTED / path.name).read_text() == path.read_text()
