@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .cycles.costs import row_cycles
 from .isa import SLOTS
-from .schedule import row_cycles
 from .spanning import ROOT, Progress, spanning_tree
 from .stream import Plan, RowPlan
 

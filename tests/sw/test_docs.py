@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_format_page_is_current() -> None:
+def test_generated_pages_are_current() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "generate_docs", "--check"], capture_output=True, text=True
     )
