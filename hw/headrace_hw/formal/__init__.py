@@ -9,6 +9,7 @@ from .fetcher import FetcherHarness
 from .fifo import BufferedFIFOHarness, FIFOHarness
 from .harness import Harness
 from .reader import ReaderHarness
+from .reads import ReadsHarness
 from .splitter import SplitterHarness
 from .transfer import LoaderHarness, StorerHarness
 from .writer import WriterHarness
@@ -26,6 +27,7 @@ HARNESSES: dict[str, type[Harness]] = {
         WriterHarness,
         LoaderHarness,
         StorerHarness,
+        ReadsHarness,
         DrainHarness,
     )
 }

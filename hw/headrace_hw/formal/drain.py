@@ -10,7 +10,8 @@ from headrace.config import Config
 from .harness import Harness, delayed, load, patient_stream
 
 CONFIG = Config("proof", lanes=2, pixels=1, x_words=64, read_ports=2)
-IDLE = 0  # in the order in which the front's state machine names them; DRAIN is named first where a fault leads
+IDLE = 0  # of both state machines
+FRONT_STATES, BACK_STATES = 17, 3
 
 
 class DrainHarness(Harness):
@@ -20,7 +21,7 @@ class DrainHarness(Harness):
 
     name = "sequencer"
     properties = "one error or end a program; after an error nothing is asked for, busy until masters idle, no longer"
-    depth, induction, cover_depth = 14, 3, 20
+    depth, induction, cover_depth = 10, 2, 20
 
     def build(self, m: Module) -> None:
         dut = load("headrace_hw.sequencer", self.edits).Sequencer(CONFIG)
@@ -56,6 +57,7 @@ class DrainHarness(Harness):
 
         # For induction: the front is at work, or idle, as `busy` says; the back has nothing while it drains.
         m.d.comb += [
+            Assert((inside.front_state < FRONT_STATES) & (inside.back_state < BACK_STATES)),
             Assert((inside.front_state == IDLE) == ~dut.busy),
             Assert((inside.back_state == IDLE) | (dut.busy & ~draining)),
             Assert(~delayed(m, draining) | (dut.cycles == delayed(m, dut.cycles))),  # no program's cycles
