@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Writes docs/verification.md from docs/verification.json, into which the scripts that verify record what they found.
 
     scripts/verification_report.py [--check]

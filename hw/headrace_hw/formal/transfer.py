@@ -70,7 +70,7 @@ class StorerHarness(Harness):
     """
 
     name = "storer"
-    properties = "the block's bytes once, in order, output kept until taken; no more beats; the next one in a few cycles"
+    properties = "the block's bytes once, in order, output kept until taken; no more beats; the next in a few cycles"
     depth, induction, cover_depth = 14, None, 16
 
     def build(self, m: Module) -> None:
@@ -87,7 +87,8 @@ class StorerHarness(Harness):
 
         due, first, silent = Signal(32), Signal(X_BITS), Signal(8)
         taken = o.valid & o.ready
-        m.d.sync += [due.eq(Mux(dut.start, dut.beats, due - taken)), silent.eq(Mux((due != 0) & ~o.valid, silent + 1, 0))]
+        m.d.sync += due.eq(Mux(dut.start, dut.beats, due - taken))
+        m.d.sync += silent.eq(Mux((due != 0) & ~o.valid, silent + 1, 0))
         m.d.sync += first.eq(Mux(dut.start, dut.x_address, first + Mux(taken, BEAT_BYTES, 0)))
         m.d.comb += [
             Assume(~dut.start | (due == 0)),
