@@ -20,9 +20,13 @@ HEAD = Path(__file__).with_name("verification.md")
 """What no run decides."""
 
 
+def recorded() -> dict[str, Any]:
+    return json.loads(RECORD.read_text()) if RECORD.exists() else {}
+
+
 def record(section: str, values: dict[str, Any]) -> None:
     """Put `values` under `section` into the record, in place of what was there, and write the page anew."""
-    found = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    found = recorded()
     found[section] = values
     _replace(RECORD, json.dumps(dict(sorted(found.items())), indent=1, allow_nan=False) + "\n")
     _replace(PAGE, page(found))
@@ -115,7 +119,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    text = page(json.loads(RECORD.read_text()))
+    text = page(recorded())
     if sys.argv[1:] == ["--check"]:
         if not PAGE.exists() or PAGE.read_text() != text:
             sys.exit("docs/verification.md is stale: run scripts/verification_report.py")
