@@ -20,8 +20,8 @@ class Input:
     """From the model's own input (N, *model_shape) to the device's (N, *shape).
 
     In this order: `table` (V, D), if any, in which integers of the input are looked up, which adds an axis of D;
-    `scale` and `offset`, if any, which broadcast to what there is then: x * scale + offset; `order`, if any, int64 of `shape`:
-    the element of the flattened x that lies at each place. Without `order`, x is reshaped to `shape`.
+    `scale` and `offset`, if any, which broadcast to what there is then: x * scale + offset; `order`, if any,
+    int64 of `shape`: the element of the flattened x that lies at each place; else x is reshaped to `shape`.
     """
 
     shape: Shape
