@@ -1,0 +1,1 @@
+"""Importers: files of trained networks become `headrace.floats.FloatGraph`."""
