@@ -263,7 +263,9 @@ def _from_archive(data: DataSet, archive: Path, to: Path, names: list[str], prog
             if name is None or not member.isreg():
                 continue
             if member.size != data.files[name].length:
-                raise DataError(f"{name} in {archive.name} has {member.size:,} bytes instead of {data.files[name].length:,}")
+                raise DataError(
+                    f"{name} in {archive.name} has {member.size:,} bytes instead of {data.files[name].length:,}"
+                )
             stream = tar.extractfile(member)
             assert stream is not None  # regular file
             try:

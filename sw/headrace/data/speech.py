@@ -33,7 +33,9 @@ def load_clip(path: str | Path) -> NDArray[np.int16]:
         with Path(path).open("rb") as file, wave.open(file) as clip:
             kind = clip.getnchannels(), clip.getsampwidth(), clip.getframerate()
             if kind != (1, 2, RATE):
-                raise DataError(f"{path} has {kind[0]} channels of {8 * kind[1]} bits at {kind[2]} Hz, not 1, 16, {RATE}")
+                raise DataError(
+                    f"{path} has {kind[0]} channels of {8 * kind[1]} bits at {kind[2]} Hz, not 1, 16, {RATE}"
+                )
             samples = np.frombuffer(clip.readframes(RATE), "<i2")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -94,10 +96,12 @@ def _mel_bands() -> NDArray[np.float64]:
     """(257, 40): triangles between points that are evenly spaced in mel, 1127 * ln(1 + f / 700); bin 0 counts not."""
 
     def mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 1127.0 * np.log1p(hertz / 700.0)
+        result: NDArray[np.float64] = 1127.0 * np.log1p(hertz / 700.0)
+        return result
 
     bins = mel(np.linspace(0.0, RATE / 2, POINTS // 2 + 1))[1:, None]
-    edges = np.linspace(*mel(np.array([LOW_HZ, HIGH_HZ])), BANDS + 2)
+    lowest, highest = mel(np.array([LOW_HZ, HIGH_HZ]))
+    edges = np.linspace(float(lowest), float(highest), BANDS + 2)
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.maximum(0.0, np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)))
     return np.concatenate([np.zeros((1, BANDS)), triangles])
