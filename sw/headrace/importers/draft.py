@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import ModelError
 from headrace.floats import FloatGraph, FloatLayer, Input, Output
+from headrace.floats.layers import Weighted
 from headrace.geometry import Shape
 from headrace.network import INPUT
 
@@ -18,6 +19,8 @@ from .fuse import fuse
 
 LARGEST = 1 << 25
 """Elements of one tensor of one image; the largest device holds fewer, and nothing larger is ever allocated."""
+BUDGET = 1 << 29
+"""Elements of all arrays that a draft makes: a few layers of a small file can name the same large weights."""
 
 
 class Unsupported(Exception):  # noqa: N818
@@ -34,8 +37,17 @@ class Node:
 
     operator: str
     name: str
-    layer: str = ""
-    """What its layer is called, where that is not the node's own name."""
+    module: str = ""
+    """What the module is called whose weights it has."""
+
+    @property
+    def layer(self) -> str:
+        """What its layer is to be called: as the module, or "features.0" for the node "/features/0/Conv"."""
+        *path, last = self.name.strip("/").split("/")
+        own = last.removeprefix("node_")
+        weighted = path and self.operator in ("Conv", "Gemm", "MatMul") and own.startswith(self.operator)
+        short = ".".join(path if weighted else [*path, own])
+        return self.module or short or self.operator
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +69,10 @@ class Value:
     def reshape(self, shape: Sequence[int]) -> Value:
         """The same elements in another shape."""
         index = None if self.index is None else self.index.reshape(shape)
-        return replace(self._free("reshaped"), shape=tuple(shape), index=index)
+        return replace(self.free("reshaped"), shape=tuple(shape), index=index)
 
-    def transpose(self, axes: Sequence[int]) -> Value:
-        """Axes permuted; the batch is not among them."""
-        index = self._free("transposed").places().transpose(axes)
-        return Value(self.layer, index.shape, _plain(index))
-
-    def _free(self, what: str) -> Value:
+    def free(self, what: str) -> Value:
+        """Itself, if the host does nothing to it."""
         if self.steps:
             raise Unsupported(f"the output of {self.steps[-1][0]}, which runs on the host, is {what}; leave it out")
         return self
@@ -90,6 +98,7 @@ class Draft:
         self.layers: list[FloatLayer] = []
         self.problems: list[str] = []
         self.shapes: dict[str, Shape] = {}
+        self._spent = 0
         self._model_shape: tuple[int, ...] = ()
         self._table: NDArray[np.float32] | None = None
         self._order: NDArray[np.int64] | None = None
@@ -109,6 +118,18 @@ class Draft:
             raise Unsupported(f"{value.shape} rows of {table.shape[1]} are too many")
         self._table = table
         return Value(INPUT, (*value.shape, table.shape[1]))
+
+    def spend(self, elements: int) -> None:
+        """Ask before arrays are made. ModelError where they become too many."""
+        self._spent += elements
+        if self._spent > BUDGET:
+            raise ModelError(self.name, [*self.problems, f"weights and tensors of more than {BUDGET} numbers"])
+
+    def transpose(self, value: Value, axes: Sequence[int]) -> Value:
+        """Axes permuted; the batch is not among them."""
+        self.spend(prod(value.shape))
+        index = value.free("transposed").places().transpose(axes)
+        return Value(value.layer, index.shape, _plain(index))
 
     def problem(self, node: Node, values: Sequence[Value], reason: str) -> None:
         """Note what cannot be run."""
@@ -134,6 +155,8 @@ class Draft:
         output = layer.output_shape(*(self.shapes[name] for name in layer.inputs))
         if prod(output) > LARGEST:
             raise Unsupported(f"an output of {output} is larger than any that a device holds")
+        if isinstance(layer, Weighted):
+            self.spend(layer.weights.size)
         self.layers.append(layer)
         self.shapes[layer.name] = output
         return Value(layer.name, output if shape is None else shape)

@@ -89,7 +89,7 @@ class _Import:
 
     def _node(self, number: int, proto: Any) -> None:
         node = Node(proto.op_type, proto.name or next(iter(proto.output), "") or str(number))
-        node = Node(node.operator, node.name, self._layer(proto, node.name))
+        node = Node(node.operator, node.name, _module(proto))
         known = [name for name in proto.input if name]
         values = [self.values[name] for name in known if name in self.values]
         missing = [name for name in known if name not in self.values and name not in self.constants]
@@ -121,14 +121,6 @@ class _Import:
         if shape is not None and proto.output and 1 <= len(shape) <= 3:
             self.values[proto.output[0]] = self.draft.ghost(shape)
 
-    def _layer(self, proto: Any, name: str) -> str:
-        """Layers with weights are called as their weights, which are called as the module that they were trained in."""
-        if proto.op_type in ("Conv", "Gemm", "MatMul") and len(proto.input) > 1:
-            weights = proto.input[1]
-            if weights.endswith(".weight"):
-                return str(weights[: -len(".weight")])
-        return name.strip("/") or proto.op_type
-
     def _attributes(self, proto: Any) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for one in proto.attribute:
@@ -141,4 +133,12 @@ class _Import:
 
     def _constant(self, proto: Any, attributes: Mapping[str, Any]) -> None:
         arrays = [self.constants[name] if name else None for name in proto.input]
-        self.constants[proto.output[0]] = onnx_constants.evaluate(proto.op_type, arrays, attributes)
+        made = onnx_constants.evaluate(proto.op_type, arrays, attributes)
+        self.draft.spend(made.size)
+        self.constants[proto.output[0]] = made
+
+
+def _module(proto: Any) -> str:
+    """Whose weights they are: "features.0" for "features.0.weight"; "" without."""
+    weights = proto.input[1] if proto.op_type in ("Conv", "Gemm", "MatMul") and len(proto.input) > 1 else ""
+    return str(weights[: -len(".weight")]) if weights.endswith(".weight") else ""

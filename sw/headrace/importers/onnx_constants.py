@@ -22,10 +22,21 @@ def evaluate(operator: str, inputs: Sequence[Array | None], attributes: Mapping[
             f"{operator} of constants; simplify the model before (onnxsim, or constant folding on export)"
         )
     given = [one for one in inputs if one is not None]
-    if operator in ("Add", "Sub", "Mul", "Div") and prod(np.broadcast_shapes(*(one.shape for one in given))) > LARGEST:
+    if _size(operator, given) > LARGEST:
         raise Unsupported("a constant that is larger than any tensor of the device")
     with np.errstate(all="ignore"):  # numbers that are not finite are found where they are used
         return np.asarray(FOLDED[operator](inputs, attributes))
+
+
+def _size(operator: str, given: Sequence[Array]) -> int:
+    """Elements of the result of those operators that make more of what they are given."""
+    if operator in ("Add", "Sub", "Mul", "Div"):
+        return prod(np.broadcast_shapes(*(one.shape for one in given)))
+    if operator == "Concat":
+        return sum(one.size for one in given)
+    if operator == "Gather" and given[0].size:
+        return given[1].size * given[0].size // max(1, min(given[0].shape, default=1))
+    return 0
 
 
 def _constant(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:

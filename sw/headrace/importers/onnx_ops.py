@@ -17,6 +17,7 @@ from .draft import Draft, Node, Unsupported, Value
 from .onnx_constants import axes_of
 from .pooling import global_average, global_maximum, pool
 from .reasons import advice
+from .shapes import inner_axis, reshaped
 
 Array = NDArray[np.generic]
 
@@ -58,14 +59,6 @@ class Call:
     def axis(self, default: int, rank: int) -> int:
         """The attribute, of the model's axes from 1 on, counted without the batch."""
         return inner_axis(self.get("axis", default), rank)
-
-
-def inner_axis(axis: int, rank: int) -> int:
-    """An axis of the model, of `rank` axes and the batch, without the batch. Unsupported for the batch."""
-    whole = axis + rank + 1 if axis < 0 else axis
-    if not 1 <= whole <= rank:
-        raise Unsupported(f"axis {axis}; images of a batch are computed one by one")
-    return whole - 1
 
 
 def _geometry(call: Call, x: Value, kernel: Sequence[int]) -> tuple[Pair, Pair, Pair, Padding]:
@@ -187,18 +180,6 @@ def _concat(call: Call) -> Value:
     return ops.concat(call.draft, call.node, values, call.axis(1, len(values[0].shape)))
 
 
-def reshaped(x: Value, batch: int, target: Sequence[int], keep_zero: bool = False) -> Value:
-    """`x` with the model's new shape, batch first, which may hold one -1, and 0 for a size that stays."""
-    old = (batch, *x.shape)
-    sizes = [old[i] if n == 0 and not keep_zero and i < len(old) else int(n) for i, n in enumerate(target)]
-    if sizes.count(-1) == 1:
-        known = prod(n for n in sizes if n != -1)
-        sizes[sizes.index(-1)] = prod(old) // known if known > 0 else 0
-    if prod(sizes) != prod(old) or min(sizes, default=0) < 1 or sizes[0] != batch:
-        raise Unsupported(f"{tuple(old)} is reshaped to {tuple(target)}; the first axis, the batch, must stay")
-    return x.reshape(sizes[1:])
-
-
 def _reshape(call: Call) -> Value:
     target = call.constant(1)
     if target is None:
@@ -240,7 +221,7 @@ def _transpose(call: Call) -> Value:
     axes = call.get("perm") or list(range(len(x.shape), -1, -1))
     if sorted(axes) != list(range(len(x.shape) + 1)) or axes[0] != 0:
         raise Unsupported(f"axes {axes}; the batch must stay the first")
-    return x.transpose([axis - 1 for axis in axes[1:]])
+    return call.draft.transpose(x, [axis - 1 for axis in axes[1:]])
 
 
 def _pad(call: Call) -> Value:

@@ -70,11 +70,12 @@ def windows(
         made, left = draft.add(make(2)), strides[0] // 2
         while left > 1:
             one = np.ones(made.shape[0], np.float32)
-            layer = pointwise(draft.unique(f"{node.layer or node.name}.half"), made.layer, one, 0 * one)
+            layer = pointwise(draft.unique(f"{node.layer}.half"), made.layer, one, 0 * one)
             made, left = draft.add(replace(layer, stride=2)), left // 2
         return made
     stride = 2 if strides[0] % 2 == strides[1] % 2 == 0 else 1
     made = draft.add(make(stride))
+    draft.spend(prod(made.shape))
     places = made.places()[:, :: strides[0] // stride, :: strides[1] // stride][:, : wanted[0], : wanted[1]]
     return Value(made.layer, places.shape, places)
 
@@ -123,7 +124,7 @@ def conv(
     output = (len(weights), height, width) if len(x.shape) == 3 else (len(weights), width)
     with _shape(output):
         layer = Conv(
-            draft.unique(node.layer or node.name),
+            draft.unique(node.layer),
             (draft.spatial(x).layer,),
             weights=weights.reshape(*weights.shape[:2], *kernel),
             bias=bias,
@@ -143,21 +144,22 @@ def linear(draft: Draft, node: Node, x: Value, weights: Floats, bias: Floats | N
         raise Unsupported(f"weights {weights.shape} do not fit a last axis of {x.shape[-1:]}")
     bias = np.zeros(len(weights), np.float32) if bias is None else bias
     output = (*x.shape[:-1], len(weights))
-    name = draft.unique(node.layer or node.name)
+    name = draft.unique(node.layer)
     with _shape(output):
         if len(x.shape) == 1:
             x = draft.flat(x)
             places = prod(draft.shapes[x.layer])
             if len(weights) * places > max(weights.size, LARGEST):
                 raise Unsupported(f"{len(weights)} products of all {places} places from which strides pick a few")
+            draft.spend(len(weights) * places)
             columns = np.zeros((len(weights), places), np.float32)
             columns[:, x.places()] = weights
             return draft.add(Linear(name, (x.layer,), weights=columns, bias=bias), output)
-        ahead = draft.spatial(x.transpose((len(x.shape) - 1, *range(len(x.shape) - 1))))
+        ahead = draft.spatial(draft.transpose(x, (len(x.shape) - 1, *range(len(x.shape) - 1))))
         made = draft.add(
             Conv(name, (ahead.layer,), weights=weights[:, :, None, None], bias=bias), (len(weights), *x.shape[:-1])
         )
-        return made.transpose((*range(1, len(x.shape)), 0))
+        return draft.transpose(made, (*range(1, len(x.shape)), 0))
 
 
 def affine(
@@ -184,7 +186,7 @@ def affine(
             by_channel[-1][channels] = spread
             if not np.array_equal(by_channel[-1][channels], spread.astype(np.float32)):
                 raise Unsupported("a constant that differs from pixel to pixel; the device has one number a channel")
-        made = draft.add(pointwise(draft.unique(node.name), x.layer, by_channel[0], by_channel[1], low, high))
+        made = draft.add(pointwise(draft.unique(node.layer), x.layer, by_channel[0], by_channel[1], low, high))
         return replace(x, layer=made.layer)
 
 
@@ -221,7 +223,7 @@ def pad(draft: Draft, node: Node, x: Value, begins: Sequence[int], ends: Sequenc
         channels = canonical(x.shape)[0]
         padding = sides((*begins[1:], *ends[1:])) if len(shape) > 1 else NONE
         one = np.ones(channels, np.float32)
-        layer = pointwise(draft.unique(node.name), draft.spatial(x).layer, one, 0 * one, padding=padding)
+        layer = pointwise(draft.unique(node.layer), draft.spatial(x).layer, one, 0 * one, padding=padding)
         return draft.add(layer, shape)
 
 
@@ -233,7 +235,7 @@ def add(draft: Draft, node: Node, x: Value, y: Value) -> Value:
         x, y = draft.flat(x), draft.flat(y)
         if draft.shapes[x.layer] != draft.shapes[y.layer] or not np.array_equal(x.places(), y.places()):
             raise Unsupported("the two tensors lie in different orders, and the device moves no activations")
-        made = draft.add(Add(draft.unique(node.name), (x.layer, y.layer)))
+        made = draft.add(Add(draft.unique(node.layer), (x.layer, y.layer)))
         return replace(x, layer=made.layer)
 
 
@@ -250,7 +252,8 @@ def concat(draft: Draft, node: Node, values: Sequence[Value], axis: int) -> Valu
     output = (*first[:axis], sum(value.shape[axis] for value in values), *first[axis + 1 :])
     with _shape(output):
         values = [draft.flat(value) for value in values]
-        made = draft.add(Concat(draft.unique(node.name), tuple(value.layer for value in values)))
+        made = draft.add(Concat(draft.unique(node.layer), tuple(value.layer for value in values)))
+        draft.spend(prod(output))
         offset, places = 0, []
         for value in values:
             places.append(value.places() + offset)

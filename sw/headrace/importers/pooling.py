@@ -39,6 +39,8 @@ def pool(
         raise Unsupported(f"pooling with dilation {dilation[0]} x {dilation[1]}; the device has none", output)
     try:
         if not average:
+            if kernel == size and not any(padding):
+                return global_maximum(draft, node, x, output)
             return _maxima(draft, node, draft.spatial(x), kernel, strides, padding).reshape(output)
         if (any(padding) and not count_padding) or padding != given:
             raise Unsupported("an average that leaves out its padding; set count_include_pad, or do not pad")
@@ -51,7 +53,7 @@ def pool(
 
 def global_average(draft: Draft, node: Node, x: Value, output: tuple[int, ...]) -> Value:
     """Over height and width; the result as a tensor of `output`."""
-    layer = GlobalAveragePool(draft.unique(node.name), (draft.spatial(x).layer,))
+    layer = GlobalAveragePool(draft.unique(node.layer), (draft.spatial(x).layer,))
     return draft.add(layer, output)
 
 
@@ -88,22 +90,22 @@ def _maxima(draft: Draft, node: Node, x: Value, kernel: Pair, strides: Pair, pad
         strides = kernel
     if not SMALLEST <= kernel[0] <= LARGEST:
         raise Unsupported(f"a maximum of {kernel[0]} x {kernel[1]}; the device has 2 x 2 to 11 x 11")
-    layer = MaxPool(draft.unique(node.name), (x.layer,), kernel=kernel[0], stride=1, padding=padding)
+    layer = MaxPool(draft.unique(node.layer), (x.layer,), kernel=kernel[0], stride=1, padding=padding)
     return windows(draft, node, lambda stride: replace(layer, stride=stride), size, kernel, strides, padding)
 
 
 def _maximum(draft: Draft, node: Node, x: Value, kernel: int, stride: int, padding: Padding) -> Value:
-    layer = MaxPool(draft.unique(node.name), (x.layer,), kernel=kernel, stride=stride, padding=padding)
+    layer = MaxPool(draft.unique(node.layer), (x.layer,), kernel=kernel, stride=stride, padding=padding)
     return draft.add(layer)
 
 
 def _averages(draft: Draft, node: Node, x: Value, kernel: Pair, strides: Pair, padding: Padding) -> Value:
     size = draft.shapes[x.layer][1], draft.shapes[x.layer][2]
     while _halves(kernel, strides, padding, size):
-        x = draft.add(AveragePool(draft.unique(node.name), (x.layer,)))
+        x = draft.add(AveragePool(draft.unique(node.layer), (x.layer,)))
         kernel, size = (kernel[0] // 2, kernel[1] // 2), (size[0] // 2, size[1] // 2)
         strides = kernel
-    layer = AveragePool(draft.unique(node.name), (x.layer,), kernel=kernel, stride=1, padding=padding)
+    layer = AveragePool(draft.unique(node.layer), (x.layer,), kernel=kernel, stride=1, padding=padding)
     return windows(draft, node, lambda stride: replace(layer, stride=stride), size, kernel, strides, padding)
 
 
