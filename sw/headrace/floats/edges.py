@@ -20,8 +20,8 @@ class Input:
     """From the model's own input (N, *model_shape) to the device's (N, *shape).
 
     In this order: `table` (V, D), if any, in which integers of the input are looked up, which adds an axis of D;
-    `scale` and `offset`, if any, which broadcast to what there is then: x * scale + offset; `order`, if any,
-    int64 of `shape`: the element of the flattened x that lies at each place; else x is reshaped to `shape`.
+    `order`, if any, int64 of `shape`: the element of the flattened x that lies at each place, else x is reshaped to
+    `shape`; `scale` and `offset`, (C,) each, if any: x * scale + offset.
     """
 
     shape: Shape
@@ -37,6 +37,10 @@ class Input:
             raise ValueError(f"input {self.model_shape} does not become {self.shape}")
         if self.order is not None and self.order.shape != self.shape:
             raise ValueError(f"input: order {self.order.shape} is not of shape {self.shape}")
+        for key in ("scale", "offset"):
+            values = getattr(self, key)
+            if values is not None and values.shape != self.shape[:1]:
+                raise ValueError(f"input: {key} {values.shape} does not fit {self.shape[0]} channels")
 
     def feed(self, x: NDArray[np.generic]) -> Floats:
         """(N, *model_shape) real or integer to (N, *shape) float32. DataError for another shape, or an index outside
@@ -48,13 +52,11 @@ class Input:
             if x.dtype.kind not in "iu" or (x.size and not 0 <= int(x.min()) <= int(x.max()) < len(self.table)):
                 raise DataError(f"input must be integers from 0 to {len(self.table) - 1}")
             x = self.table[x]
-        y = x.astype(np.float32)
+        flat = x.astype(np.float32).reshape(len(x), -1)
+        y = (flat if self.order is None else flat[:, self.order.ravel()]).reshape(len(x), *self.shape)
         if self.scale is not None:
-            y = y * self.scale
-        if self.offset is not None:
-            y = y + self.offset
-        flat = y.reshape(len(y), -1)
-        return (flat if self.order is None else flat[:, self.order.ravel()]).reshape(len(y), *self.shape)
+            y = y * self.scale[:, None, None]
+        return y if self.offset is None else y + self.offset[:, None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class Output:
     steps: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if prod(self.shape) != prod(self.model_shape):
+        if self.order is None and prod(self.shape) != prod(self.model_shape):
             raise ValueError(f"output {self.shape} does not become {self.model_shape}")
         if self.order is not None and self.order.shape != self.model_shape:
             raise ValueError(f"output: order {self.order.shape} is not of shape {self.model_shape}")
