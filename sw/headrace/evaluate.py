@@ -47,7 +47,7 @@ def mean_squared_error(outputs: Array, labels: NDArray[np.generic]) -> float:
     flat = outputs.reshape(len(outputs), -1).astype(np.float64)
     if labels.size != flat.size:
         raise DataError(f"{labels.size:,} labels do not fit {flat.size:,} outputs")
-    return float(((flat - labels.reshape(flat.shape)) ** 2).mean())
+    return float(((flat - labels.reshape(flat.shape).astype(np.float64)) ** 2).mean())
 
 
 TASKS: dict[str, Callable[[Array, NDArray[np.generic]], float]] = {

@@ -47,7 +47,8 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), ATTRIBUTES.get(cmd_name, cmd_name))
+            module = import_module(f"{__name__}.{cmd_name}")
+            command: click.Command = getattr(module, ATTRIBUTES.get(cmd_name, cmd_name))
             return command
         entry = _plugins().get(cmd_name)
         return None if entry is None else _load(entry)
