@@ -59,6 +59,7 @@ class Outcome:
     "--density", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Weights kept, of a model."
 )
 @click.option("--values", type=click.IntRange(2, 256), help="Shared weights of each layer of a model.")
+@click.option("--fit", is_flag=True, help="Fit what pruning leaves of a model's weights to the dense layers' outputs.")
 @click.option("--equalise", is_flag=True, help="Cross-layer equalisation of a model.")
 @json_option
 def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **choices: Any) -> None:
@@ -82,6 +83,7 @@ def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **ch
             calibration=choices["method"],
             density=choices["density"],
             values=choices["values"],
+            reconstruct=choices["fit"],
             equalise=choices["equalise"],
         )
         calibration = _calibration(graph, data, choices["calibrate"], choices["normalise"] or samples.normalisation)
@@ -90,7 +92,7 @@ def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **ch
         _score(outcome, "float", _run(graph, None, x), samples)
         _score(outcome, "int8", _run(graph, network, x), samples)
         if choices["comparing"]:
-            outcome.layers = _compare(graph, network, report, x)
+            outcome.layers = _compare(network, report, x)
     _show(source, samples, outcome, as_json)
 
 
@@ -122,7 +124,7 @@ def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices
         calibration = _calibration(graph, data, count, normalisation)
         with progress("calibrating") as show:
             network, report = quantise_again(graph, calibration, options, digest, show)
-        outcome.layers = _compare(graph, network, report, x)
+        outcome.layers = _compare(network, report, x)
 
 
 def _calibration(graph: FloatGraph, data: str, count: int, normalisation: str) -> NDArray[np.float32]:
@@ -135,9 +137,9 @@ def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.float32]) -> 
         return run_float(graph, x, show) if network is None else run_network(graph, network, x, show)
 
 
-def _compare(graph: FloatGraph, network: Network, report: Report, x: NDArray[np.float32]) -> list[LayerNoise]:
+def _compare(network: Network, report: Report, x: NDArray[np.float32]) -> list[LayerNoise]:
     with progress("comparing layers") as show:
-        return compare(graph, network, report.scales, x, show)
+        return compare(report.reference, network, report.scales, x, show)
 
 
 def _score(outcome: Outcome, name: str, outputs: NDArray[np.floating], samples: Samples) -> None:
