@@ -26,6 +26,7 @@ COMMANDS = ("compress", "inspect", "sizes", "run", "fetch")
 EXTRAS = {
     "amaranth": "hw",
     "matplotlib": "plot",
+    "onnx": "onnx",
     "sklearn": "compress",
     "threadpoolctl": "compress",
     "torch": "torch",
