@@ -85,7 +85,7 @@ class Sizes(click.ParamType):
     "--share",
     type=click.IntRange(2, 255),
     metavar="K",
-    help=f"Most distinct values of a layer, zero included. Default: {DEFAULT_VALUES} of LeNet-5; all of int8 for a model.",
+    help=f"Most distinct values of a layer, 0 included. Default: {DEFAULT_VALUES} of LeNet-5, all of int8 for a model.",
 )
 @click.option(
     "--calibrate",

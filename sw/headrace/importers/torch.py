@@ -152,8 +152,9 @@ class _Import:
             self.values[outputs[0]] = OPERATORS[operator](Call(self.draft, node, arguments, self.batch))
         except Unsupported as error:
             self.draft.problem(node, values, str(error))
-            if error.shape is not None and outputs and 1 <= len(error.shape) <= 3:
-                self.values[outputs[0]] = self.draft.ghost(error.shape)
+            ghost = self.draft.ghost(error.shape)
+            if ghost is not None and outputs:
+                self.values[outputs[0]] = ghost
         except (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError) as error:
             self.draft.problem(node, values, f"damaged or unknown: {type(error).__name__} {error}")
 
