@@ -196,7 +196,7 @@ def test_weights_that_lie(change: Callable[[Any], None], reason: str, members: M
 
 def test_archives_that_lie(members: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "a.pt2"
-    with pytest.raises(FormatError, match="is packed|claim more bytes"):
+    with pytest.raises(FormatError, match=r"is packed|claim more bytes"):
         import_model(packed(members | {"extra": bytes(1 << 20)}, path, zipfile.ZIP_DEFLATED))
     with pytest.raises(FormatError, match="byte order"):
         import_model(packed(members | {"byteorder": b"big"}, path))
