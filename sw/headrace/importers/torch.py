@@ -82,18 +82,24 @@ class _Import:
         self.numbers: dict[str, int] = {}
 
     def run(self) -> FloatGraph:
+        try:
+            output = self._walk()
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            what = " ".join(f"{type(error).__name__} {error}".split())
+            raise FormatError(f"{self.draft.name} is damaged, or of another version: {what}") from None
+        return self.draft.finish(output)
+
+    def _walk(self) -> Value:
+        """Every node in order; the output."""
         self._input()
         for node in self.program.nodes:
-            try:
-                self._node(node)
-            except (KeyError, IndexError, TypeError, AttributeError) as error:
-                raise FormatError(f"{self.draft.name} is damaged: {type(error).__name__} {error}") from None
+            self._node(node)
         outputs = self.program.outputs
         if len(outputs) != 1:
             self.draft.problems.append(f"one output is needed, and this has {', '.join(outputs) or 'none'}")
         elif outputs[0] not in self.values and not self.draft.problems:
             self.draft.problems.append(f"output {outputs[0]!r} is not computed from the input")
-        return self.draft.finish(self.values.get(outputs[0] if outputs else "", Value("", ())))
+        return self.values.get(outputs[0] if outputs else "", Value("", ()))
 
     def _input(self) -> None:
         inputs = self.program.inputs

@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -202,7 +203,7 @@ def test_archives_that_lie(members: Members, tmp_path: Path, monkeypatch: pytest
         import_model(packed(members | {"byteorder": b"big"}, path))
     with pytest.raises(FormatError, match=r"not written by torch\.export\.save"):
         import_model(packed(members | {"archive_format": b"zip"}, path))
-    with pytest.raises(FormatError, match="RecursionError"):
+    with pytest.raises(FormatError, match="recursion"):
         import_model(packed(members | {GRAPH: b"[" * 1_000_000}, path))
     monkeypatch.setattr("headrace.importers.pt2.LARGEST_JSON", 1000)
     with pytest.raises(FormatError, match="more than 1000 bytes"):
@@ -220,7 +221,9 @@ def test_permuted_weights(tmp_path: Path):
     conv = nn.Conv2d(4, 5, 3).to(memory_format=torch.channels_last)
     module = nn.Sequential(conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear).eval()
     x = torch.randn(2, 4, 6, 6)
-    torch.export.save(torch.export.export(module, (x,)), tmp_path / "a.pt2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that no tensor covers its storage
+        torch.export.save(torch.export.export(module, (x,)), tmp_path / "a.pt2")
     got = import_model(tmp_path / "a.pt2").run(x.numpy())
     np.testing.assert_allclose(got, module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
 
