@@ -1,7 +1,8 @@
 """Keyword spotting: clips of one second at 16 kHz to 49 x 10 coefficients, as MLPerf Tiny computes them.
 
 Frames of 480 samples every 320 under a Hann window, a Fourier transform of 512 points, magnitudes, 40 mel bands from
-20 to 4000 Hz, logarithms, a cosine transform of which the first 10 coefficients stay. int8 = `c / SCALE + ZERO`, cut towards zero.
+20 to 4000 Hz, logarithms, a cosine transform of which the first 10 coefficients stay. In int8: `c / SCALE + ZERO`, cut
+towards zero.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TEST_FOLDER_FILES = 20_000
 
 
 def load_clip(path: str | Path) -> NDArray[np.int16]:
-    """The samples (16000,) int16 of a .wav file, padded with zeros behind, or cut. DataError for another kind of file."""
+    """The samples (16000,) int16 of a .wav file, padded with zeros behind, or cut. DataError for another kind."""
     try:
         with Path(path).open("rb") as file, wave.open(file) as clip:
             kind = clip.getnchannels(), clip.getsampwidth(), clip.getframerate()

@@ -29,7 +29,7 @@ def load(name: str, path: str | Path) -> nn.Module:
         _load_checkpoint(module, path)
         return module
     parameters = {"h5": _keras, "tflite": _tflite, "npz": _npz}[kind](path)
-    layers = [layer for layer in module.modules() if hasattr(layer, "weight")]
+    layers: list[Any] = [layer for layer in module.modules() if hasattr(layer, "weight")]
     found = [tuple(weights.shape) for weights, _ in parameters]
     wanted = [tuple(layer.weight.shape) for layer in layers]
     if found != wanted:

@@ -1,4 +1,4 @@
-"""Bias correction (arXiv 1906.04721, measured on data): mean outputs of each channel as they were with the old weights."""
+"""Bias correction (arXiv 1906.04721, measured on data): each channel keeps the mean output it had before."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def compress(graph: FloatGraph, options: Options) -> Compressed:
 
 
 def _norms(weights: NDArray[np.float32], per_channel: bool) -> NDArray[np.float64]:
-    """Root mean square of each output channel, of the shape (M, 1, ...); ones for channels of zeros, or if not asked."""
+    """Root mean square of each output channel, (M, 1, ...); 1 for a channel of zeros, or if not asked."""
     flat = weights.reshape(len(weights), -1).astype(np.float64)
     norms = np.sqrt((flat**2).mean(axis=1)) if per_channel else np.ones(len(flat))
     norms[norms == 0] = 1.0
