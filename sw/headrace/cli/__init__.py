@@ -29,6 +29,7 @@ EXTRAS = {
     "PIL": "data",
     "amaranth": "hw",
     "matplotlib": "plot",
+    "onnx": "onnx",
     "sklearn": "compress",
     "threadpoolctl": "compress",
     "torch": "torch",

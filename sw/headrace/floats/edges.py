@@ -52,7 +52,7 @@ class Input:
             if x.dtype.kind not in "iu" or (x.size and not 0 <= int(x.min()) <= int(x.max()) < len(self.table)):
                 raise DataError(f"input must be integers from 0 to {len(self.table) - 1}")
             x = self.table[x]
-        flat = x.astype(np.float32).reshape(len(x), -1)
+        flat = x.astype(np.float32).reshape(len(x), prod(x.shape[1:]))
         y = (flat if self.order is None else flat[:, self.order.ravel()]).reshape(len(x), *self.shape)
         if self.scale is not None:
             y = y * self.scale[:, None, None]
@@ -83,7 +83,7 @@ class Output:
 
     def deliver(self, y: NDArray[np.floating]) -> Floats:
         """(N, *shape) or (N, values) real to (N, *model_shape) float32."""
-        flat = y.reshape(len(y), -1).astype(np.float32)
+        flat = y.reshape(len(y), prod(y.shape[1:])).astype(np.float32)
         result = (flat if self.order is None else flat[:, self.order.ravel()]).reshape(len(y), *self.model_shape)
         for step, axis in self.steps:
             result = _step(step, axis, result)

@@ -142,7 +142,7 @@ class Linear(Weighted):
         return m, 1, 1
 
     def run(self, *inputs: Floats) -> Floats:
-        y = arith.product(inputs[0].reshape(len(inputs[0]), -1), self.weights.T) + self.bias
+        y = arith.product(inputs[0].reshape(len(inputs[0]), self.weights.shape[1]), self.weights.T) + self.bias
         return self._limit(y)[:, :, None, None]
 
 

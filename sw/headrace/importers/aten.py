@@ -355,7 +355,7 @@ SIZES: dict[str, Callable[..., int]] = {
 
 FOLDED: dict[str, Callable[..., Array]] = {
     **dict.fromkeys(("permute", "_permute"), lambda x, dims: x.transpose(dims)),
-    "t": lambda x: x.T,
+    **dict.fromkeys(("t", "numpy_T"), lambda x: x.T),
     "transpose": lambda x, a, b: x.swapaxes(a, b),
     **dict.fromkeys(("view", "reshape"), lambda x, shape: x.reshape(shape)),
     "unsqueeze": lambda x, axis: np.expand_dims(x, axis),

@@ -17,8 +17,8 @@ from headrace.network import INPUT
 
 from .fuse import fuse
 
-LARGEST = 1 << 25
-"""Elements of one tensor of one image; the largest device holds fewer, and nothing larger is ever allocated."""
+LARGEST = 1 << 23
+"""Elements of one tensor of one image; devices hold fewer, and nothing larger but weights is ever allocated."""
 BUDGET = 1 << 29
 """Elements of all arrays that a draft makes: a few layers of a small file can name the same large weights."""
 
@@ -136,8 +136,10 @@ class Draft:
         shapes = " and ".join(str(value.shape).replace(",)", ")") for value in values)
         self.problems.append(f"{node.operator} {node.name!r}{' of ' if shapes else ''}{shapes}: {reason}")
 
-    def ghost(self, shape: tuple[int, ...]) -> Value:
-        """The output of a layer that could not be made."""
+    def ghost(self, shape: tuple[int, ...] | None) -> Value | None:
+        """The output of a layer that could not be made, so that what reads it is looked at too; None without shape."""
+        if shape is None or not 1 <= len(shape) <= 3 or prod(shape) > LARGEST:
+            return None
         name = self.unique("?")
         self.shapes[name] = canonical(shape)
         return Value(name, shape)

@@ -112,14 +112,11 @@ class _Import:
             self.values[proto.output[0]] = OPERATORS[proto.op_type](call)
         except Unsupported as error:
             self.draft.problem(node, values, str(error))
-            self._ghost(proto, error.shape)
+            ghost = self.draft.ghost(error.shape)
+            if ghost is not None and proto.output:
+                self.values[proto.output[0]] = ghost
         except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
             self.draft.problem(node, values, f"damaged or unknown: {error}")
-
-    def _ghost(self, proto: Any, shape: tuple[int, ...] | None) -> None:
-        """The output of what cannot be run, so that what follows is looked at too."""
-        if shape is not None and proto.output and 1 <= len(shape) <= 3:
-            self.values[proto.output[0]] = self.draft.ghost(shape)
 
     def _attributes(self, proto: Any) -> dict[str, Any]:
         result: dict[str, Any] = {}

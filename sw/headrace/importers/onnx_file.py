@@ -118,8 +118,8 @@ def _external(tensor: Any, folder: Path, size: int) -> bytes:
         raise FormatError(f"tensor {name!r}: {length} bytes at {offset} of {location!r}, its shape has {size}")
     try:
         home = folder.resolve()
-        path = (home / location).resolve()
-        if not location or "\0" in location or not path.is_relative_to(home) or not path.is_file():
+        path = home if "\0" in location else (home / location).resolve()
+        if not path.is_relative_to(home) or not path.is_file():
             raise FormatError(f"tensor {name!r}: {location!r} is no file in the model's folder")
         with path.open("rb") as file:
             if offset + size > os.fstat(file.fileno()).st_size:

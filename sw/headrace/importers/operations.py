@@ -178,6 +178,9 @@ def affine(
         by_channel = []
         for values in (scale, offset):
             given = np.asarray(values)
+            if given.size == 1:
+                by_channel.append(np.full(shape[0], given.ravel()[0], np.float32))
+                continue
             if given.ndim > len(x.shape) and set(given.shape[: given.ndim - len(x.shape)]) == {1}:
                 given = given.reshape(given.shape[given.ndim - len(x.shape) :])
             spread = np.broadcast_to(given, x.shape).ravel()

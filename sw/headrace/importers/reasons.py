@@ -27,6 +27,8 @@ def advice(operator: str) -> str:
         return "the device does not enlarge; end the network before it, and let the host do the rest"
     if key in QUANTISED:
         return "headrace quantises by itself; export the float model"
+    if key.startswith(("reflection_pad", "replication_pad", "circular")):
+        return "the device pads with 0"
     if key in NORMALISED or key.endswith("norm"):
         return "it depends on the input's own mean; use batch normalisation, which is folded, and train again"
     return "the device does not have it; replace it, or end the network before it"

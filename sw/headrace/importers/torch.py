@@ -82,18 +82,24 @@ class _Import:
         self.numbers: dict[str, int] = {}
 
     def run(self) -> FloatGraph:
+        try:
+            output = self._walk()
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            what = " ".join(f"{type(error).__name__} {error}".split())
+            raise FormatError(f"{self.draft.name} is damaged, or of another version: {what}") from None
+        return self.draft.finish(output)
+
+    def _walk(self) -> Value:
+        """Every node in order; the output."""
         self._input()
         for node in self.program.nodes:
-            try:
-                self._node(node)
-            except (KeyError, IndexError, TypeError, AttributeError) as error:
-                raise FormatError(f"{self.draft.name} is damaged: {type(error).__name__} {error}") from None
+            self._node(node)
         outputs = self.program.outputs
         if len(outputs) != 1:
             self.draft.problems.append(f"one output is needed, and this has {', '.join(outputs) or 'none'}")
         elif outputs[0] not in self.values and not self.draft.problems:
             self.draft.problems.append(f"output {outputs[0]!r} is not computed from the input")
-        return self.draft.finish(self.values.get(outputs[0] if outputs else "", Value("", ())))
+        return self.values.get(outputs[0] if outputs else "", Value("", ()))
 
     def _input(self) -> None:
         inputs = self.program.inputs
@@ -152,8 +158,9 @@ class _Import:
             self.values[outputs[0]] = OPERATORS[operator](Call(self.draft, node, arguments, self.batch))
         except Unsupported as error:
             self.draft.problem(node, values, str(error))
-            if error.shape is not None and outputs and 1 <= len(error.shape) <= 3:
-                self.values[outputs[0]] = self.draft.ghost(error.shape)
+            ghost = self.draft.ghost(error.shape)
+            if ghost is not None and outputs:
+                self.values[outputs[0]] = ghost
         except (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError) as error:
             self.draft.problem(node, values, f"damaged or unknown: {type(error).__name__} {error}")
 
