@@ -16,6 +16,7 @@ from ..errors import DataError
 from ..floats import Conv, FloatGraph, Linear
 from ..importers import import_model
 from ..quantisation import Options, Report, quantise
+from ..quantisation.record import record
 from .files import load_array
 from .output import progress
 
@@ -49,8 +50,7 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, FloatGraph, Rep
         image = compile_network(network, get_config(choices.config), show, choices.effort)
     meta = {
         "source": path.name,
-        "options": options.to_json(),
-        "calibration_inputs": len(x),
+        **record(options, len(x), network),
         "effort": choices.effort.value,
     }
     return Artifact(image, meta), graph, report
