@@ -25,7 +25,9 @@ COMMANDS = ("compress", "inspect", "sizes", "run", "fetch")
 """Ours; each is the click command of that name in the module of that name."""
 EXTRAS = {
     "amaranth": "hw",
+    "grpc": "virtual",
     "matplotlib": "plot",
+    "pynq": "virtual",
     "sklearn": "compress",
     "threadpoolctl": "compress",
     "torch": "torch",
