@@ -21,21 +21,16 @@ class Board:
     clock_mhz: float
     ports: tuple[str, ...]
     registers: int
-    """Physical address of the register block, in the range of the general-purpose master."""
+    """Physical address of the accelerator's registers, in the range of the general-purpose master."""
+    interrupts: int
+    """Of the interrupt controller's."""
     memory_bytes: int
     """DRAM that the ports reach, from address 0 on."""
-    board_part: str
-    """Vivado's name of its board files; used where they are installed, the presets below where not."""
-    presets: tuple[tuple[str, str], ...]
-    """Parameters of the processing system that depend on the board: crystal and DRAM."""
+    crystal_mhz: float
+    """Reference of the processing system's PLLs, from which Vivado computes the divisors of the clock. The rest of the
+    processing system, DRAM above all, is set up by the board's boot image, whatever an overlay says."""
 
 
-_DDR3_PYNQ = (
-    ("PCW_CRYSTAL_PERIPHERAL_FREQMHZ", "50"),
-    ("PCW_UIPARAM_DDR_PARTNO", "MT41J256M16 RE-125"),
-    ("PCW_UIPARAM_DDR_BUS_WIDTH", "16 Bit"),
-    ("PCW_UIPARAM_DDR_FREQ_MHZ", "525"),
-)
 _MIB = 1 << 20
 
 BOARDS = {
@@ -43,11 +38,23 @@ BOARDS = {
     for board in (
         Board(
             *("pynq-z1", "PYNQ-Z1", "xc7z020clg400-1", "zynq", "pynq-z2", 100.0, ("S_AXI_HP0", "S_AXI_HP2")),
-            *(0x43C0_0000, 512 * _MIB, "www.digilentinc.com:pynq-z1:part0:1.0", _DDR3_PYNQ),
+            *(0x43C0_0000, 0x4180_0000, 512 * _MIB, 50.0),
         ),
         Board(
             *("pynq-z2", "PYNQ-Z2", "xc7z020clg400-1", "zynq", "pynq-z2", 100.0, ("S_AXI_HP0", "S_AXI_HP2")),
-            *(0x43C0_0000, 512 * _MIB, "tul.com.tw:pynq-z2:part0:1.0", _DDR3_PYNQ),
+            *(0x43C0_0000, 0x4180_0000, 512 * _MIB, 50.0),
+        ),
+        Board(
+            *("ultra96v2", "Ultra96-V2", "xczu3eg-sbva484-1-i", "zynqmp", "pynq-z2", 150.0),
+            *(("S_AXI_HP0_FPD", "S_AXI_HP1_FPD"), 0xA000_0000, 0xA001_0000, 2048 * _MIB, 33.333),
+        ),
+        Board(
+            *("zcu104", "ZCU104", "xczu7ev-ffvc1156-2-e", "zynqmp", "pynq-z2", 150.0),
+            *(("S_AXI_HP0_FPD", "S_AXI_HP1_FPD"), 0xA000_0000, 0xA001_0000, 2048 * _MIB, 33.333),
+        ),
+        Board(
+            *("kv260", "KV260", "xck26-sfvc784-2LV-c", "zynqmp", "pynq-z2", 150.0),
+            *(("S_AXI_HP0_FPD", "S_AXI_HP1_FPD"), 0xA000_0000, 0xA001_0000, 2048 * _MIB, 33.333),
         ),
     )
 }
