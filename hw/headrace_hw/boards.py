@@ -37,7 +37,7 @@ BOARDS = {
     board.name: board
     for board in (
         Board(
-            *("pynq-z1", "PYNQ-Z1", "xc7z020clg400-1", "zynq", "pynq-z2", 100.0, ("S_AXI_HP0", "S_AXI_HP2")),
+            *("pynq-z1", "PYNQ-Z1", "xc7z020clg400-1", "zynq", "pynq-z1", 100.0, ("S_AXI_HP0", "S_AXI_HP2")),
             *(0x43C0_0000, 0x4180_0000, 512 * _MIB, 50.0),
         ),
         Board(
@@ -45,15 +45,15 @@ BOARDS = {
             *(0x43C0_0000, 0x4180_0000, 512 * _MIB, 50.0),
         ),
         Board(
-            *("ultra96v2", "Ultra96-V2", "xczu3eg-sbva484-1-i", "zynqmp", "pynq-z2", 150.0),
+            *("ultra96v2", "Ultra96-V2", "xczu3eg-sbva484-1-i", "zynqmp", "ultra96v2", 150.0),
             *(("S_AXI_HP0_FPD", "S_AXI_HP1_FPD"), 0xA000_0000, 0xA001_0000, 2048 * _MIB, 33.333),
         ),
         Board(
-            *("zcu104", "ZCU104", "xczu7ev-ffvc1156-2-e", "zynqmp", "pynq-z2", 150.0),
+            *("zcu104", "ZCU104", "xczu7ev-ffvc1156-2-e", "zynqmp", "zcu104", 150.0),
             *(("S_AXI_HP0_FPD", "S_AXI_HP1_FPD"), 0xA000_0000, 0xA001_0000, 2048 * _MIB, 33.333),
         ),
         Board(
-            *("kv260", "KV260", "xck26-sfvc784-2LV-c", "zynqmp", "pynq-z2", 150.0),
+            *("kv260", "KV260", "xck26-sfvc784-2LV-c", "zynqmp", "kv260", 150.0),
             *(("S_AXI_HP0_FPD", "S_AXI_HP1_FPD"), 0xA000_0000, 0xA001_0000, 2048 * _MIB, 33.333),
         ),
     )

@@ -109,9 +109,7 @@ PART_OF_CONFIG = {
 }
 """Boards. Other configurations are for whatever holds them; reports compare them with `parts.DEFAULT_PART`."""
 
-_ZYNQ_7020 = Config(
-    "", lanes=16, pixels=16, x_words=1024, acc_words=32, taps=64, masks=32, channels=4096, read_ports=2
-)
+_ZYNQ_7020 = Config("", lanes=16, pixels=16, x_words=1024, acc_words=32, taps=64, masks=32, channels=4096, read_ports=2)
 _ULTRASCALE = replace(_ZYNQ_7020, acc_words=64, masks=64)
 
 CONFIGS = {
