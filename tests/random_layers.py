@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -246,22 +247,22 @@ def run(image: Image, one: Case, config: Config, library: Path | None) -> NDArra
 
 
 def check(one: Case, config: Config, library: Path | None, tally: Tally) -> None:
-    """MismatchError where the RTL, or without a library the model, gives other integers or stops; `tally` counts."""
+    """MismatchError where the model, or the RTL in `library`, gives other integers or stops; `tally` counts."""
     try:
         image = compile_network(one.network, config)
     except CompileError:
         tally.unfit += 1
         return
     expected = one.network.run(one.images)
-    try:
-        outputs = run(image, one, config, library)
-    except DeviceError as error:
-        raise MismatchError(f"{describe(one)}: {error}") from error
-    if not np.array_equal(outputs, expected):
-        wrong = np.argwhere(outputs != expected)
-        raise MismatchError(
-            f"{describe(one)}: {len(wrong)} of {expected.size} differ, the first at {wrong[0].tolist()}"
-        )
+    for name, place in (("the RTL", library), ("the model", None)) if library else (("the model", None),):
+        try:
+            outputs = run(image, one, config, place)
+        except DeviceError as error:
+            raise MismatchError(f"{describe(one)}: {name}: {error}") from error
+        if not np.array_equal(outputs, expected):
+            wrong = np.argwhere(outputs != expected)
+            count = f"{len(wrong)} of {expected.size} differ"
+            raise MismatchError(f"{describe(one)}: {name}: {count}, the first at {wrong[0].tolist()}")
     tally.equal += 1
     tally.kinds[one.kind] += 1
     tally.over_lanes += sum(layer.spatial_strips > 1 for layer in image.layers)
@@ -278,6 +279,7 @@ def describe(one: Case) -> str:
     return "\n".join(lines)
 
 
+@cache
 def library(config: Config) -> Path:
     """The simulation of `config`, built at the first call."""
     return build(cached_verilog(config))

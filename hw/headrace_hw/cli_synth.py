@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,35 +14,47 @@ from headrace.files import replacing
 
 from .clock import REPORTS
 
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "reports"
+
 
 @click.command(epilog="Example: headrace synth demo")
 @click.argument("config", metavar="CONFIG", type=click.Choice(list(CONFIGS)))
 @click.option("--record", is_flag=True, help="Keep the report; `headrace demo` takes its clock from there.")
 @json_option
 def synth(config: str, record: bool, as_json: bool) -> None:
-    """Synthesise a configuration for the xc7z020 and route it on an ECP5, with Yosys and nextpnr; some minutes.
+    """Synthesise a configuration for its board's part and route it on an ECP5, with Yosys and nextpnr; some minutes.
 
-    CONFIG is tiny, small, demo or pynq-z2. The clock is that of the whole top level on an ECP5 of speed grade 6, or
-    of one lane where the whole does not fit that; it stands in for the 7-series part, which only Vivado can route.
+    CONFIG is one of those that `headrace verilog` lists; those for no board are compared with an xc7z020. The clock is
+    that of the whole top level on an ECP5 of speed grade 6, or of one lane where the whole does not fit that, and of
+    its multipliers; it stands in for the Xilinx part, which only Vivado can route.
     """
-    from .synth import PART, synthesise
+    from .synth import KINDS, part_of, steps, synthesise
 
+    chosen = get_config(config)
     with progress("synthesising") as advance:
-        steps = ["elaborating", "synthesising for xc7z020", "synthesising for ECP5", "placing and routing"]
-        report = synthesise(get_config(config), lambda step: advance(steps.index(step), len(steps)))
+        order = steps(chosen)
+        report = synthesise(chosen, lambda step: advance(order.index(step), len(order)))
     if record:
-        text = json.dumps(report, indent=2) + "\n"
-        with replacing(Path(REPORTS / f"{config}.json"), make_folder=True) as file:
-            file.write(text.encode())
+        keep(config, report)
     if as_json:
         print_json(report)
         return
-    rows = [(kind, report[kind], PART[kind]) for kind in ("lut", "ff", "bram36", "dsp")]
+    part = part_of(chosen)
     fits = "fits" if report["fits"] else "does not fit"
+    clocks = ", ".join(f"{what} {one['fmax_mhz']} MHz (seed {one['seed']})" for what, one in report["routed"].items())
     tools = ", ".join(f"{tool} {number}" for tool, number in report["tools"].items())
     print_table(
         f"Config {config} {fits} the {report['part']}",
         ("", "used", "of"),
-        rows,
-        f"{report['fmax_mhz']} MHz routed on {report['routed_on']}.\n{tools}",
+        [(kind, report[kind], getattr(part, kind)) for kind in KINDS],
+        f"Routed on {report['routed_on']}: {clocks}.\n{tools}",
     )
+
+
+def keep(config: str, report: dict[str, Any]) -> None:
+    """Write the report where `clock` looks for it, and in a source tree to its documentation."""
+    text = json.dumps(report, indent=2) + "\n"
+    folders = [REPORTS, *([DOCUMENTED] if DOCUMENTED.parent.is_dir() else [])]
+    for folder in folders:
+        with replacing(folder / f"{config}.json", make_folder=True) as file:
+            file.write(text.encode())

@@ -78,7 +78,7 @@ class Codes(wiring.Component):
 
         # One cycle to read, one to move on. The limits form a chain, so that they need no address: the last to come is
         # the escape's.
-        place, reading, arrived, arrives = Signal(place_bits), Signal(), Signal(place_bits), Signal()
+        place, reading, arrives = Signal(place_bits), Signal(), Signal()
         missing = Signal()
         present = Signal(self._table_bits)
         m.submodules.bases = bases = Memory(
@@ -88,13 +88,13 @@ class Codes(wiring.Component):
         m.d.comb += [
             read.addr.eq(Cat(place, present, self.bank)),
             self.busy.eq(reading | arrives),
-            base_write.addr.eq(arrived),
+            base_write.addr.eq(place),  # one on from what arrives: the length
             base_write.data.eq(read.data.base),
             base_write.en.eq(arrives),
-            base_read.addr.eq(self.length - 1),
+            base_read.addr.eq(self.length),
             self.base.eq(base_read.data),
         ]
-        m.d.sync += [arrives.eq(reading), arrived.eq(place)]
+        m.d.sync += arrives.eq(reading)
         with m.If(reading):
             m.d.sync += place.eq(place + 1)
             with m.If(place == isa.CODE_BEATS - 1):
@@ -104,7 +104,7 @@ class Codes(wiring.Component):
             m.d.sync += [here.eq(after) for here, after in pairwise(chain)]
             m.d.sync += chain[-1].eq(read.data.limit)
             with m.If(missing):
-                m.d.sync += [chain[-1].eq(0), chain[-1][-1].eq(arrived == isa.CODE_BEATS - 1)]  # NO_ESCAPE, the last
+                m.d.sync += [chain[-1].eq(0), chain[-1][-1].eq(place == isa.CODE_BEATS)]  # NO_ESCAPE, the last
         selected = Signal(isa.CODE_TABLE_BITS)
         m.d.comb += selected.eq(Mux(self.start, self.first_table, self.table))
         with m.If(self.start | self.switch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -70,15 +70,20 @@ class Decoder(wiring.Component):
         present_held, following_held, incoming_held = (Signal(name=f"piece_{n}_held") for n in range(3))
         used_up = Signal()
         empty = pieces_left == 0
-        piece = Array(Cat(beat[n + 8 : n + 16], beat[n : n + 8]) for n in (0, 48, 32, 16))[pieces_left[:2]]
+        swapped = [Cat(beat[n + 8 : n + 16], beat[n : n + 8]) for n in range(0, 64, PIECE)]
+        piece = Mux(
+            pieces_left[1], Mux(pieces_left[0], swapped[1], swapped[2]), Mux(pieces_left[0], swapped[3], swapped[0])
+        )
         m.d.comb += self.i.ready.eq(empty | (~incoming_held & (pieces_left == 1)))
         with m.If(~incoming_held):
             m.d.sync += [
-                incoming.bits.eq(Mux(empty, 0, piece)),
+                incoming.bits.eq(piece),
                 incoming.virtual.eq(empty),
                 incoming_held.eq(~empty | (self.enable & self.i_ended)),
             ]
-            with m.If(~empty):
+            with m.If(empty):
+                m.d.sync += incoming.bits.eq(0)
+            with m.Else():
                 m.d.sync += pieces_left.eq(pieces_left - 1)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [beat.eq(self.i.payload), pieces_left.eq(4)]
@@ -129,13 +134,12 @@ class Decoder(wiring.Component):
         m.d.comb += used_up.eq(move & chosen[-1])
         with m.If(move):
             m.d.sync += [Cat(head, offset).eq(chosen[:-1]), primed.eq(1)]
-        # A cycle later: how long it was, and how many made-up bits have come into the head so far. Those that exceed
-        # the head's length have been consumed.
+        # Stage 0: how long it was, and whether made-up bits came into the head for it.
         moved, was_longer, was_fixed = Signal(), Signal(longest - 1), Signal(range(longest + 1))
         all_made_up, some_made_up = Signal(), Signal()
-        m.d.sync += moved.eq(move)
-        with m.If(move):
+        with m.If(advance):
             m.d.sync += [
+                moved.eq(move),
                 was_longer.eq(beyond[:-1]),
                 was_fixed.eq(Mux(fixed, Mux(primed, HALF_LITERAL, longest), 0)),
                 all_made_up.eq(present.virtual),
@@ -145,14 +149,17 @@ class Decoder(wiring.Component):
         for n in range(longest):
             with m.If(length_one_hot[n]):
                 m.d.comb += length.eq(n + 1)
+        # Stage 1: how many made-up bits those were; `made_up` came before. Those that exceed the head's length have
+        # been consumed.
         made_up, newly, underrun = Signal(range(longest + 2)), Signal(range(PIECE)), Signal()
         m.d.comb += underrun.eq(made_up + newly > longest)
-        with m.If(moved):
-            with m.If(all_made_up):
-                m.d.comb += newly.eq(Mux(was_fixed != 0, was_fixed, length))
-            with m.Elif(some_made_up):
-                m.d.comb += newly.eq(offset)
-        m.d.sync += made_up.eq(Mux(underrun, longest + 1, made_up + newly))
+        with m.If(advance):
+            m.d.sync += newly.eq(0)
+            with m.If(moved & all_made_up):
+                m.d.sync += newly.eq(Mux(was_fixed != 0, was_fixed, length))
+            with m.Elif(moved & some_made_up):
+                m.d.sync += newly.eq(offset)
+            m.d.sync += made_up.eq(Mux(underrun, longest + 1, made_up + newly))
         with m.If(consume):
             m.d.sync += [
                 literal.eq(escape | (literal & ~second_half)),
@@ -167,7 +174,7 @@ class Decoder(wiring.Component):
         ]
         m.d.comb += codes.switch.eq(switch)
 
-        # Stage 0: what was consumed. An escape itself yields no symbol, nor does a literal's first half.
+        # Stage 0, too: what was consumed. An escape itself yields no symbol, nor does a literal's first half.
         s0_valid = Signal()
         s0 = Signal(
             data.StructLayout(
@@ -176,7 +183,6 @@ class Decoder(wiring.Component):
                     "literal": 1,
                     "raw": isa.LITERAL_BITS,
                     "bad": 1,
-                    "nothing_left": 1,
                 }
             )
         )
@@ -187,10 +193,9 @@ class Decoder(wiring.Component):
                 s0.literal.eq(literal),
                 s0.raw.eq(literal_bits),
                 s0.bad.eq(~literal & beyond[-1]),
-                s0.nothing_left.eq(made_up + newly >= longest),
             ]
         # Stage 1: the codeword, and the base of its length.
-        s1_valid, s1_literal, s1_raw, s1_fault = Signal(), Signal(), Signal(isa.LITERAL_BITS), Signal(Fault)
+        s1_valid, s1_literal, s1_raw, s1_bad = Signal(), Signal(), Signal(isa.LITERAL_BITS), Signal()
         s1_codeword, s1_base = Signal(longest), Signal(index_bits(self._config))
         codeword = Signal(longest)
         for n in range(1, longest + 1):
@@ -202,13 +207,7 @@ class Decoder(wiring.Component):
                 s1_valid.eq(s0_valid),
                 s1_literal.eq(s0.literal),
                 s1_raw.eq(s0.raw),
-                s1_fault.eq(
-                    Mux(
-                        Mux(s0.bad, s0.nothing_left, underrun),  # bits that are no codeword have no length
-                        Fault.UNDERRUN,
-                        Mux(s0.bad, Fault.BAD_SYMBOL, Fault.NONE),
-                    )
-                ),
+                s1_bad.eq(s0.bad),
                 s1_codeword.eq(codeword),
                 s1_base.eq(codes.base),
             ]
@@ -224,7 +223,13 @@ class Decoder(wiring.Component):
                 s2_valid.eq(s1_valid),
                 s2_literal.eq(s1_literal),
                 s2_raw.eq(s1_raw),
-                s2_fault.eq(s1_fault),
+                s2_fault.eq(
+                    Mux(
+                        Mux(s1_bad, made_up >= longest, underrun),  # bits that are no codeword have no length
+                        Fault.UNDERRUN,
+                        Mux(s1_bad, Fault.BAD_SYMBOL, Fault.NONE),
+                    )
+                ),
             ]
 
         raw = data.View(layout(isa.LITERAL), s2_raw)

@@ -20,7 +20,6 @@ from .shapes import (
     TableWrite,
     address_bits,
     bank_write_layout,
-    operation_layout,
     sums_layout,
 )
 from .taps import Taps
@@ -93,11 +92,9 @@ class Lane(wiring.Component):
         m.submodules.activations = activations = ActivationMemory(self._config)
         connect(m, flipped(self.i), decoder.i)
         m.submodules.symbols = symbols = Buffer(SYMBOL)
-        m.submodules.operations = operations = Buffer(operation_layout(self._config))
         connect(m, decoder.o, symbols.i)
         connect(m, symbols.o, taps.i)
-        connect(m, taps.o, operations.i)
-        connect(m, operations.o, mac.i)
+        connect(m, taps.o, mac.i)
         connect(m, mac.o, flipped(self.o))
         connect(m, flipped(self.i_write), activations.i_write)
         connect(m, flipped(self.table), decoder.table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -73,7 +73,6 @@ class Mac(wiring.Component):
             Mux(begins, operation.position.as_unsigned()[pixel_bits(config) :], next_position),
         )
         m.d.comb += [
-            last_word.eq(word + 1 == self.words),
             self.address.eq(Mux(begins, operation.address, next_address)),
             self.issue.eq(self.i.valid & self.advance),
             self.i.ready.eq(self.advance & last_word),
@@ -92,12 +91,14 @@ class Mac(wiring.Component):
                 next_position.eq(position[pixel_bits(config) :] + 1),
                 word.eq(Mux(last_word, 0, word + 1)),
                 begins.eq(last_word),
+                last_word.eq(Mux(last_word, 1, word + 2) == self.words),
                 phase.eq(Mux(last_word | (phase + 1 == self.phases), 0, phase + 1)),
             ]
+        with m.If(self.start):
+            m.d.sync += last_word.eq(self.words == 1)
 
         stage_layout = data.StructLayout(
             {
-                "value": signed(isa.VALUE_BITS),
                 "read": acc_address_bits,
                 "write": acc_address_bits,
                 "fresh": 1,
@@ -113,7 +114,6 @@ class Mac(wiring.Component):
         with m.If(self.advance):
             m.d.sync += [
                 valid[0].eq(self.i.valid),
-                stage[0].value.eq(operation.value),
                 stage[0].read.eq((source << self.slot_shift) + word),
                 stage[0].write.eq((operation.target << self.slot_shift) + word),
                 stage[0].fresh.eq(self.maximum | (operation.first & ~operation.differential)),
@@ -126,17 +126,17 @@ class Mac(wiring.Component):
                 m.d.sync += [valid[n].eq(valid[n - 1]), stage[n].eq(stage[n - 1])]
 
         # Multiply: two pixels share a multiplier.
-        at_multiply = ActivationMemory.delay - 1
-        offset = Signal(signed(isa.VALUE_BITS + 8))
+        weights = self._weights(m, operation.value, len(range(0, pixels, 2)))
+        held_weight, offset = Signal(signed(isa.VALUE_BITS)), Signal(signed(isa.VALUE_BITS + 8))
         with m.If(self.advance):
-            m.d.sync += offset.eq(-128 * stage[at_multiply + 1].value)
+            m.d.sync += [held_weight.eq(weights[0]), offset.eq(-128 * held_weight)]
         products: list = []
         for n in range(0, pixels, 2):
-            multiplier = SharedMultiplier(min(2, pixels))
+            multiplier = SharedMultiplier(min(2, pixels), resting=-(n // 2 % 2))
             m.submodules[f"multiplier_{n}"] = multiplier
             m.d.comb += [
                 multiplier.advance.eq(self.advance),
-                multiplier.weight.eq(stage[at_multiply].value),
+                multiplier.weight.eq(weights[n // 4]),
                 multiplier.offset.eq(offset),
                 multiplier.outside.eq(Mux(self.maximum, -128, 0)),
             ]
@@ -156,15 +156,15 @@ class Mac(wiring.Component):
         before, now = stage[-2:]
         accumulators = data.ArrayLayout(signed(acc_bits), pixels)
         held, sums = Signal(accumulators), Signal(accumulators)
-        # One for every few pixels; "keep" because synthesis would make one of all of them again.
-        forward = [Signal(name=f"forward_{n}", attrs={"keep": 1}) for n in range(0, pixels, 4)]
-        fresh = [Signal(name=f"fresh_{n}", attrs={"keep": 1}) for n in range(0, pixels, 4)]
+        # One for each half of the pixels; synthesis would make one of the two if they were equal at reset.
+        forward, fresh = ([Signal(name=f"{name}_{n}", init=n) for n in range(2)] for name in ("forward", "fresh"))
         with m.If(self.advance):
             m.d.sync += [held.eq(read.data)]
             m.d.sync += [f.eq(valid[-2] & (before.read == now.write)) for f in forward]
             m.d.sync += [f.eq(before.fresh) for f in fresh]
         for n in range(pixels):
-            old = Mux(fresh[n // 4], 0, Mux(forward[n // 4], self.o.payload.sums[n], held[n]))
+            half = 2 * n // pixels
+            old = Mux(fresh[half], 0, Mux(forward[half], self.o.payload.sums[n], held[n]))
             total = Signal(acc_bits + 1, name=f"total_{n}")  # below the sum, where the product's carry comes from
             m.d.comb += [
                 total.eq(Cat(1, products[n].value).as_signed() + Cat(products[n].carry, old).as_signed()),
@@ -199,3 +199,17 @@ class Mac(wiring.Component):
         with m.Elif(self.o.valid & self.o.ready & self.o.payload.last & self.o.payload.final):
             m.d.sync += channel.eq(channel + 1)
         return m
+
+    def _weights(self, m: Module, value: Value, multipliers: int) -> list[Signal]:
+        """The value, for two multipliers each, when the pixels are there: a tree of registers that drive two each.
+
+        Those two differ at reset, where synthesis would make one of equal ones.
+        """
+        weights = [value]
+        for level in reversed(range(1, ActivationMemory.delay + 1)):
+            count = -(-multipliers >> level)
+            copies = [Signal(signed(isa.VALUE_BITS), name=f"weight_{level}_{n}", init=-(n % 2)) for n in range(count)]
+            with m.If(self.advance):
+                m.d.sync += [copy.eq(weights[n // 2 if len(weights) > 1 else 0]) for n, copy in enumerate(copies)]
+            weights = copies
+        return weights

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -58,9 +58,8 @@ class Masks(wiring.Component):
         # How far the word begins before the plane, and how much of the plane is left, each in whole words and pixels.
         position, left = Signal(signed(INDEX_BITS)), Signal(signed(INDEX_BITS + 2))
         every_column, columns = Signal(), Signal(pixels)
-        starts_inside, starts_word_before, ends_beyond, ends_within = Signal(), Signal(), Signal(), Signal()
-        skipped, kept = Signal(max(low, 1)), Signal(max(low, 1))
-        every_column_2 = Signal()
+        starts_inside, ends_beyond = Signal(), Signal()
+        skipped, kept = Signal(low), Signal(low)  # 0: all, or none, are
         with m.If(self.advance):
             m.d.sync += [
                 position.eq(self.position),
@@ -69,16 +68,13 @@ class Masks(wiring.Component):
                 every_column.eq(self.every_column),
                 # Next cycle
                 starts_inside.eq(~position[-1]),
-                starts_word_before.eq(position[low:].all()),
-                skipped.eq(position[:low] if low else 0),
+                skipped.eq(Mux(position[low:].all(), position[:low], 0)),
                 ends_beyond.eq(~left[-1] & left[low:].any()),
-                ends_within.eq(~left[low:].any()),
-                kept.eq(left[:low] if low else 0),
-                columns.eq(read.data),
-                every_column_2.eq(every_column),
+                kept.eq(Mux(left[low:].any(), 0, left[:low])),
+                columns.eq(Mux(every_column, Const(-1, pixels), read.data)),
             ]
             for p in range(pixels):
-                begun = starts_inside | (starts_word_before & (p + skipped >= pixels))
-                unfinished = ends_beyond | (ends_within & (p < kept))
-                m.d.sync += self.mask[p].eq(begun & unfinished & Mux(every_column_2, 1, columns[p]))
+                begun = starts_inside | (p + skipped >= pixels)
+                unfinished = ends_beyond | (p < kept)
+                m.d.sync += self.mask[p].eq(begun & unfinished & columns[p])
         return m

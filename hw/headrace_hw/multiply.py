@@ -22,14 +22,16 @@ class SharedMultiplier(wiring.Component):
     that product's carry.
 
     Latency: `delay` cycles from pixels and weight; the offset follows two cycles later. Cycles pass only while
-    `advance` is high.
+    `advance` is high. At reset the weight is `resting`, 0 or -1: a register of its own for multipliers of either kind,
+    where synthesis would make one of equal ones.
 
     Source: Fu et al., "Deep Learning with INT8 Optimization on Xilinx Devices", Xilinx WP486, 2016.
     """
 
     delay = 3
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, pixels: int, resting: int = 0) -> None:
+        self._resting = resting
         super().__init__(
             {
                 "advance": In(1),
@@ -53,8 +55,7 @@ class SharedMultiplier(wiring.Component):
             packed = Cat(positive, Const(0, PRODUCT_BITS - 8), counted[0]).as_signed()
         else:
             packed = counted[0].as_signed()
-        # A register of its own next to each multiplier; "keep" because synthesis would make one of all of them again.
-        weight = Signal(signed(isa.VALUE_BITS), attrs={"keep": 1})
+        weight = Signal(signed(isa.VALUE_BITS), init=self._resting)
         with m.If(self.advance):
             m.d.sync += [
                 factor.eq(packed),

@@ -162,10 +162,13 @@ class Sequencer(wiring.Component):
 
     def _front(self, m: Module) -> None:
         coming = self.coming
-        address, place, of_program = Signal(32), Signal(32), Signal()
-        beats = max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES)
-        left = Signal(range(beats + 1))  # of a descriptor or a LOAD; while a descriptor is checked, cycles
+        address = Signal(32)
+        left = Signal(
+            range(max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES) + 1)
+        )  # beats; of a check, cycles
         requested = Signal()  # the coming layer's streams
+        of_program = Signal()
+        place = Signal(32)
         block = self.beat[0]
         block_valid = block.valid & block.of_block
         valid = valid_descriptor(m, coming, self._config)

@@ -35,8 +35,11 @@ EFFORTS = {
 HARDLY_MORE = 1.02
 """Cycles that a smaller coding may take, as a multiple of the fastest's."""
 
-ROUNDS = 4
+ROUNDS = 3
 """Times that differential rows are cut into lanes, each time by what the lanes took the time before."""
+
+CROWDED = 0.5
+"""Part of the busiest lane's cycles in which a row leaves, from which on gathered rows are looked at."""
 
 BITS_PER_CYCLE = 8
 """That a lane decodes in the long run."""
@@ -105,8 +108,10 @@ def choose_coding(
         W: int8 weights (M, K).
         slots: accumulator slots that the layer can have; 0: its rows must all start from zero.
     """
-    ways = (False, True) if strips.gathers and len(W) % GATHERED_ROWS == 0 else (False,)
-    codings = [coding for gathered in ways for coding in _candidates(W, config, strips, slots, effort, gathered)]
+    codings = list(_candidates(W, config, strips, slots, effort, False))
+    work = min(max(lane_cycles(coding.encoded, 1)) for coding in codings)
+    if strips.gathers and len(W) % GATHERED_ROWS == 0 and len(W) > CROWDED * work:
+        codings += _candidates(W, config, strips, slots, effort, True)
     cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
     fast = [coding for coding, n in zip(codings, cycles, strict=True) if n <= HARDLY_MORE * min(cycles)]
     return min(fast, key=lambda coding: sum(coding.encoded.sizes().values()))
@@ -136,7 +141,7 @@ def _candidates(
     if slots and effort is not Effort.FAST:
         walk = Walk(W, words, slots)
         for longest_run in runs:
-            for _ in range(ROUNDS):
+            for _ in range(ROUNDS if longest_run == runs[0] else 1):
                 made = coding(walk.cut(lanes, together), longest_run)
                 if not made.rows_differential:
                     return

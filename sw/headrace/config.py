@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from .errors import ConfigError
 from .isa import BEAT_BYTES, CODE_TABLES, GATHERED_ROWS, ISA_VERSION, SLOTS
+from .parts import PARTS, Part, shortage
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Config:
     """Everything that a bitstream fixes and a compiler must respect.
 
     A lane holds `x_words` words of `pixels` int8 activations and `acc_words` words of `pixels` accumulators.
-    Raises ConfigError naming the field and the reason.
+    Raises ConfigError naming the field and the reason, or what the board's part has too little of.
     """
 
     name: str
@@ -71,6 +72,15 @@ class Config:
         need(self.read_ports in (1, 2), "read_ports", "is not 1 or 2")
         need(self.lanes % self.read_ports == 0, "lanes", "is not a multiple of read_ports")
         need(1 <= self.burst_beats <= min(256, self.fifo_beats), "burst_beats", "exceeds 256 or the lane FIFO")
+        lacking = shortage(self, self.part) if self.part else None
+        if lacking:
+            raise ConfigError(f"config {self.name}: {lacking}")
+
+    @property
+    def part(self) -> Part | None:
+        """The part that a configuration of this name is for; None: any."""
+        name = PART_OF_CONFIG.get(self.name)
+        return PARTS[name] if name else None
 
     @property
     def x_bytes(self) -> int:
@@ -90,23 +100,29 @@ class Config:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
+PART_OF_CONFIG = {
+    "pynq-z1": "xc7z020",
+    "pynq-z2": "xc7z020",
+    "ultra96v2": "xczu3eg",
+    "kv260": "xck26",
+    "zcu104": "xczu7ev",
+}
+"""Boards. Other configurations are for whatever holds them; reports compare them with `parts.DEFAULT_PART`."""
+
+_ZYNQ_7020 = Config("", lanes=16, pixels=16, x_words=1024, acc_words=32, taps=64, masks=32, channels=4096, read_ports=2)
+_ULTRASCALE = replace(_ZYNQ_7020, acc_words=64, masks=64)
+
 CONFIGS = {
     config.name: config
     for config in (
         Config("tiny", lanes=1, pixels=1, x_words=16384, acc_words=1024),
         Config("small", lanes=2, pixels=4, x_words=4096, acc_words=256),
         Config("demo", lanes=4, pixels=8, x_words=2048, acc_words=32),
-        Config(
-            "pynq-z2",
-            lanes=16,
-            pixels=16,
-            x_words=1024,
-            acc_words=32,
-            taps=64,
-            masks=32,
-            channels=4096,
-            read_ports=2,
-        ),
+        replace(_ZYNQ_7020, name="pynq-z1"),
+        replace(_ZYNQ_7020, name="pynq-z2"),
+        replace(_ULTRASCALE, name="ultra96v2", x_words=2048),
+        replace(_ULTRASCALE, name="kv260", symbols=2048, code_tables=8),
+        replace(_ULTRASCALE, name="zcu104", lanes=32, symbols=2048, code_tables=8),
     )
 }
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .cycles.costs import row_cycles
 from .isa import SLOTS
-from .schedule import row_cycles
 from .spanning import ROOT, Progress, spanning_tree
 from .stream import Plan, RowPlan
 
@@ -62,7 +62,8 @@ class Walk:
         ends = np.cumsum(self._cycles)
         cuts = np.searchsorted(ends, ends[-1:] * np.arange(1, lanes) / lanes) if ends.size else np.zeros(lanes - 1)
         plan = []
-        for piece in np.split(self._order, (cuts // together * together).astype(np.int64)):
+        cuts = (cuts + together // 2) // together * together
+        for piece in np.split(self._order, cuts.astype(np.int64)):
             lane = _walk(self._rows[piece], spanning_tree(self._rows[piece]), self._slots)
             plan.append(tuple(_renumbered(row, piece) for row in lane))
         return tuple(plan)

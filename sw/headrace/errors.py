@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class HeadraceError(Exception):
     """Base of every error this project raises on purpose; the command line prints it as one line and exits with 1."""
@@ -21,6 +23,16 @@ class StreamError(HeadraceError):
 
 class CompileError(HeadraceError):
     """A network cannot be placed on the given configuration."""
+
+
+class ModelError(HeadraceError):
+    """A trained network holds what the device cannot run. The message names all of it."""
+
+    def __init__(self, model: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        """One line each: operator, name, shapes, the reason, and what to do."""
+        count = "" if len(self.problems) == 1 else f"{len(self.problems)} problems: "
+        super().__init__(f"{model}: {count}{'; '.join(self.problems)}")
 
 
 class DataError(HeadraceError):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .cycles.costs import row_cycles
 from .stream import Plan, RowPlan
 
 
@@ -49,13 +50,6 @@ def assign_rows(costs: npt.ArrayLike, lanes: int, groups: Sequence[Sequence[int]
     return [[row for group in sorted(lane) for row in group] for lane in dealt]
 
 
-def row_cycles(taps: npt.NDArray[np.integer], words: int) -> npt.NDArray[np.int64]:
-    """Of rows of so many taps, `words` words of P pixels each: every tap takes that many cycles, and a row without taps
-    as many. Decoding an end of row hides behind a row's last tap, unless that takes one cycle only.
-    """
-    return (taps + 1 if words == 1 else np.maximum(taps, 1) * words).astype(np.int64)
-
-
 def fresh_plan(
     W: npt.ArrayLike, lanes: int, words: int, tables: npt.ArrayLike | None = None, together: int = 1
 ) -> Plan:
@@ -64,7 +58,7 @@ def fresh_plan(
     Args:
         W: integers (M, K).
         lanes: number of lanes.
-        words: words of P pixels in a row.
+        words: words of P pixels in a row, see `cycles.costs.row_cycles`.
         tables: code of each row (M,); by default all are sent in code 0.
         together: rows of which every lane gets a multiple; M is one.
 

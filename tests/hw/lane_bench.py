@@ -30,14 +30,11 @@ def write_activations(ctx: Any, lane: Lane, config: Config, x: np.ndarray) -> An
         ctx.set(lane.load_enable, 1)
         ctx.set(lane.i_write.payload.load, 1)
         ctx.set(lane.i_write.valid, 1)
-        for pair, (even, odd) in enumerate(x.reshape(-1, 2, config.pixels)):
-            for address, mask, word in (("even_address", "even_mask", even), ("odd_address", "odd_mask", odd)):
-                ctx.set(lane.i_write.payload.even_mask, 0)
-                ctx.set(lane.i_write.payload.odd_mask, 0)
-                ctx.set(lane.i_write.payload[address], pair)
-                ctx.set(lane.i_write.payload[mask], (1 << config.pixels) - 1)
-                ctx.set(lane.i_write.payload.data, int.from_bytes(word.tobytes(), "little"))
-                await ctx.tick()
+        ctx.set(lane.i_write.payload.here, (1 << config.pixels) - 1)
+        for number, word in enumerate(x.reshape(-1, config.pixels)):
+            ctx.set(lane.i_write.payload.word, number)
+            ctx.set(lane.i_write.payload.data, int.from_bytes(word.tobytes(), "little"))
+            await ctx.tick()
         ctx.set(lane.i_write.valid, 0)
 
     return write()

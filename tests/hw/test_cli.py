@@ -66,13 +66,19 @@ def test_real_verilog(tmp_path: Path):
 def test_record_of_a_synthesis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Whole or not at all."""
     report = {"part": "xc7z020", "fits": True, "fmax_mhz": 50.0, "routed_on": "ECP5", "tools": {"yosys": "1"}}
+    report["routed"] = {"top": {"fmax_mhz": 50.0, "seed": 1, "seeds": 1}}
     report |= dict.fromkeys(("lut", "ff", "bram36", "dsp"), 1)
     monkeypatch.setattr(synth, "synthesise", lambda config, step: report)
     monkeypatch.setattr(cli_synth, "REPORTS", tmp_path / "reports")
+    monkeypatch.setattr(cli_synth, "DOCUMENTED", tmp_path / "none" / "reports")
     assert CliRunner().invoke(cli_synth.synth, ["tiny", "--record", "--json"]).exit_code == 0
     path = tmp_path / "reports" / "tiny.json"
     before = path.read_text()
     assert json.loads(before) == report
+    monkeypatch.setattr(cli_synth, "DOCUMENTED", tmp_path / "docs")
+    shown = CliRunner().invoke(cli_synth.synth, ["tiny", "--record"])
+    assert "top 50.0 MHz (seed 1)" in shown.stdout.replace("\n", " ")
+    assert (tmp_path / "docs" / "tiny.json").read_text() == before
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -18,7 +18,8 @@ needs_tools = pytest.mark.skipif(
 
 FIFO, BURST, WRITER = "amaranth.lib.fifo", "headrace_hw.burst", "headrace_hw.writer"
 READER, ARBITER, FETCHER = "headrace_hw.reader", "headrace_hw.arbiter", "headrace_hw.fetcher"
-BUFFER = "headrace_hw.buffer"
+BUFFER, TRANSFER = "headrace_hw.buffer", "headrace_hw.transfer"
+READS, SEQUENCER = "headrace_hw.reads", "headrace_hw.sequencer"
 
 # Block, module, what its source says, and a bug in that place.
 BUGS = {
@@ -28,7 +29,7 @@ BUGS = {
     "FIFO full too late": ("fifo", FIFO, "self.w_rdy.eq(self.level != self.depth)", "self.w_rdy.eq(1)"),
     "FIFO shows too early": ("fifo_buffered", FIFO, "inner_r_rdy & (~self.r_rdy | self.r_en)", "inner_r_rdy"),
     "no room kept for beats": ("fetcher", FETCHER, "credit >= burst_beats", "credit >= 1"),
-    "stream over a page": ("fetcher", FETCHER, "Mux(page < longest, page, longest)", "Mux(0, page, longest)"),
+    "stream over a page": ("fetcher", FETCHER, "Mux(page < longest, page", "Mux(0, page"),
     "stream's beats to lane 0": ("fetcher", FETCHER, "self.i_beat.p.tag[1:-1] == n)", "n == 0)"),
     "turns after a pass": ("arbiter", ARBITER, "self.o.payload.last & self.o.payload.final", "self.o.payload.last"),
     "the first lane is first": ("arbiter", ARBITER, "other = (n + 1 + step)", "other = (0 + step)"),
@@ -40,6 +41,12 @@ BUGS = {
     "WLAST a beat early": ("writer", WRITER, "axi.wlast.eq(left == 1)", "axi.wlast.eq(left == 2)"),
     "done before the answers": ("writer", WRITER, "~left.any() & ~waiting.any()", "~left.any()"),
     "hangs after an error": ("writer", WRITER, "take - answer)", "take - (answer & ~self.error))"),
+    "a beat overwrites bytes": ("loader", TRANSFER, "self.i.ready.eq(left <= chunk)", "self.i.ready.eq(1)"),
+    "bytes at one address": ("loader", TRANSFER, "address.eq(address + chunk)", "address.eq(address)"),
+    "half a beat": ("storer", TRANSFER, "last = number == chunks - 1", "last = number == 0"),
+    "asks while it clears": ("reads", READS, "lane_request.valid) & ~self.clear", "lane_request.valid)"),
+    "beats left while it clears": ("reads", READS, "self.block_ready | self.clear", "self.block_ready"),
+    "idle before its writes": ("sequencer", SEQUENCER, "self.reader_idle & self.writes_idle", "self.reader_idle"),
     "AW changes while it waits": ("writer", WRITER, "(~axi.awvalid | axi.awready) & w_free", "w_free"),
 }
 

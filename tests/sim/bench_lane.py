@@ -49,12 +49,10 @@ class LaneBench:
         await self.bench.reset()
         layout, everywhere = bank_write_layout(config), (1 << config.pixels) - 1
         dut.i_write_valid.value = 1
-        for pair, words in enumerate(self.x.reshape(-1, 2, config.pixels)):
-            for bank, word in zip(("even", "odd"), words, strict=True):
-                masks = {"even_mask": 0, "odd_mask": 0, f"{bank}_mask": everywhere}
-                write = {"load": 1, f"{bank}_address": pair, "data": int.from_bytes(word.tobytes(), "little"), **masks}
-                dut.i_write_payload.value = layout.const(write).as_bits()
-                await self.bench.cycle()
+        for number, word in enumerate(self.x.reshape(-1, config.pixels)):
+            write = {"load": 1, "word": number, "data": int.from_bytes(word.tobytes(), "little"), "here": everywhere}
+            dut.i_write_payload.value = layout.const(write).as_bits()
+            await self.bench.cycle()
         dut.i_write_valid.value = 0
 
     async def run(

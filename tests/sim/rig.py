@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from headrace.registers import REGISTERS, offset
 from headrace_sim.device import SimDevice
 from headrace_sim.simulator import FaultKind
 from networks import conv2d, linear, random_input
-from random_layers import library
 from sim.places import Outcome, Place
 
 BASE = 0x3000_0000
@@ -41,9 +41,9 @@ class Break:
 
 
 class Rig:
-    """`memory`: moods of the simulated memory."""
+    """`memory`: moods of the simulated memory. `library`: the simulation, built where none is given."""
 
-    def __init__(self, config: Config, **memory: Any) -> None:
+    def __init__(self, config: Config, library: Path | None = None, **memory: Any) -> None:
         self.config, self.rng = config, np.random.default_rng(17)
         rng = self.rng
         layers = (conv2d(rng, "conv", (5, 2, 3, 2)), MaxPool2d("pool"), linear(rng, "fc", (9, 40), 0.6))
@@ -51,7 +51,7 @@ class Rig:
         self.image: Image = compile_network(self.network, config)
         self.x = random_input(rng, self.network, 1)
         self.expected = self.network.run(self.x)[0]
-        self.device = SimDevice(config, library=library(config), memory_bytes=MEMORY, base=BASE, **memory)
+        self.device = SimDevice(config, library=library, memory_bytes=MEMORY, base=BASE, **memory)
         self.simulator = self.device.simulator
         self.device.write(offset("INTERRUPT"), 1)
         self.cycles = self.run_well()

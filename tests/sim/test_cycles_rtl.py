@@ -39,4 +39,4 @@ def test_random_layers_and_networks(name: str) -> None:
         errors.append(abs(estimated.cycles / cycles - 1))
         assert errors[-1] <= max(0.05, FEW / cycles), (one.kind, cycles, profile, estimated.descriptors)
     assert len(errors) >= 18
-    assert np.mean(errors) <= 0.01
+    assert np.mean(errors) <= 0.02

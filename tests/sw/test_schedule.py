@@ -68,7 +68,7 @@ def test_fresh_plan() -> None:
     W = np.zeros((4, 6), np.int8)
     W[1, :5] = 1
     W[2, :4] = 1
-    # words 1: costs 2, 6, 5, 2; words 3: 3, 15, 12, 3
+    # words 1: costs 1, 6, 5, 1; words 3: 3, 15, 12, 3
     assert fresh_plan(W, 2, 1) == ((RowPlan(1), RowPlan(3)), (RowPlan(0), RowPlan(2)))
     assert fresh_plan(W, 2, 3) == ((RowPlan(1), RowPlan(3)), (RowPlan(0), RowPlan(2)))
     assert fresh_plan(np.zeros((0, 5), np.int8), 2, 1) == ((), ())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from .arbiter import ArbiterHarness
 from .buffer import BufferHarness
+from .drain import DrainHarness
 from .fetcher import FetcherHarness
 from .fifo import BufferedFIFOHarness, FIFOHarness
 from .harness import Harness
 from .reader import ReaderHarness
+from .reads import ReadsHarness
 from .splitter import SplitterHarness
+from .transfer import LoaderHarness, StorerHarness
 from .writer import WriterHarness
 
 HARNESSES: dict[str, type[Harness]] = {
@@ -22,6 +25,10 @@ HARNESSES: dict[str, type[Harness]] = {
         SplitterHarness,
         ReaderHarness,
         WriterHarness,
+        LoaderHarness,
+        StorerHarness,
+        ReadsHarness,
+        DrainHarness,
     )
 }
 """By name of the block."""

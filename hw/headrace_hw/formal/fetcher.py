@@ -11,7 +11,7 @@ from amaranth.lib import memory
 from .harness import Harness, Queue, delayed, load, patient_stream
 from .open_fifos import open_fifos
 
-LANES, FIFO_BEATS, BURST_BEATS = 2, 3, 2  # small: a FIFO is nearly full after the first burst
+LANES, FIFO_BEATS, BURST_BEATS, FIRST_BEATS = 2, 3, 2, 1  # small: a FIFO is nearly full after the second burst
 PAGE_BEATS = 4096 // 8
 WAIT, CHOOSE, LOOK, SIZE, UPDATE, REQUEST = range(6)  # in the order in which the block's state machine names them
 
@@ -44,7 +44,7 @@ class FetcherHarness(Harness):
 
     def build(self, m: Module) -> None:
         fifos, memories = open_fifos(self.edits), open_memories()
-        module = load("headrace_hw.fetcher", self.edits, fifo=fifos, memory=memories)
+        module = load("headrace_hw.fetcher", self.edits, fifo=fifos, memory=memories, FIRST_BEATS=FIRST_BEATS)
         dut = module.LaneFetcher(LANES, FIFO_BEATS, BURST_BEATS)
         inside = self.dut(m, dut)
         stream, request, beat = dut.i_stream, dut.o_request, dut.i_beat
@@ -154,7 +154,8 @@ class FetcherHarness(Harness):
             m.d.comb += Assert((place == wheres[inside.index]) & (remaining == lefts[inside.index]))
         with m.If(state == UPDATE):
             page = PAGE_BEATS - place[3:12]
-            limit = Mux(page < BURST_BEATS, page, BURST_BEATS)
+            longest = Mux(inside.begun.bit_select(inside.index, 1), BURST_BEATS, FIRST_BEATS)
+            limit = Mux(page < longest, page, longest)
             m.d.comb += [
                 Assert(inside.beats == Mux(remaining < limit, remaining, limit)),
                 Assert(last == (remaining == inside.beats)),

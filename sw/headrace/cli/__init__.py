@@ -21,11 +21,17 @@ from .. import __version__
 from ..errors import HeadraceError
 
 GROUP = "headrace.commands"
-COMMANDS = ("compress", "inspect", "sizes", "run", "fetch")
+COMMANDS = ("compress", "inspect", "sizes", "run", "eval", "fetch")
 """Ours; each is the click command of that name in the module of that name."""
+ATTRIBUTES = {"eval": "evaluate"}
+"""Commands whose names Python uses itself."""
 EXTRAS = {
+    "PIL": "data",
     "amaranth": "hw",
+    "grpc": "virtual",
     "matplotlib": "plot",
+    "onnx": "onnx",
+    "pynq": "virtual",
     "sklearn": "compress",
     "threadpoolctl": "compress",
     "torch": "torch",
@@ -44,7 +50,8 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+            module = import_module(f"{__name__}.{cmd_name}")
+            command: click.Command = getattr(module, ATTRIBUTES.get(cmd_name, cmd_name))
             return command
         entry = _plugins().get(cmd_name)
         return None if entry is None else _load(entry)

@@ -1,8 +1,9 @@
-"""`headrace compress`: a trained LeNet-5 as an artifact, or a matrix as a stored stream."""
+"""`headrace compress`: a trained network as an artifact, or a matrix as a stored stream."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..coding import Effort
 from ..compile import compile_network
 from ..config import CONFIGS, get_config
 from ..errors import DataError
+from ..importers import SUFFIXES
+from .compress_model import Choices, build_model
 from .files import check_output, load_array
 from .output import json_option, print_json, print_table, progress
 from .store import SUFFIX as STORED
@@ -26,21 +29,47 @@ DEFAULT_VALUES = 32
 
 
 class Densities(click.ParamType):
-    """One fraction for all layers, or one for each, separated by commas."""
+    """One fraction, one for each layer in order, or layers by name: `0.1`, `0.6,0.1`, `conv1=0.6,fc1=0.1`."""
 
     name = "densities"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...] | dict[str, float]:
+        parts = str(value).split(",")
+        named = {}
         try:
-            fractions = tuple(float(part) for part in str(value).split(","))
+            fractions = []
+            for part in parts:
+                name, separator, number = part.rpartition("=")
+                fractions.append(float(number))
+                if separator:
+                    named[name.strip()] = fractions[-1]
         except ValueError:
             self.fail(f"{value!r} is not numbers separated by commas", param, ctx)
-        if len(fractions) not in (1, len(lenet.LAYERS)) or not all(0 <= density <= 1 for density in fractions):
-            self.fail(f"{value!r} is neither one fraction nor {len(lenet.LAYERS)}, each 0 to 1", param, ctx)
-        return fractions * (len(lenet.LAYERS) // len(fractions))
+        if not all(0 <= density <= 1 for density in fractions):
+            self.fail(f"{value!r}: each must be a fraction from 0 to 1", param, ctx)
+        if named and len(named) != len(parts):
+            self.fail(f"{value!r} names some layers and not others, or one twice", param, ctx)
+        return named or tuple(fractions)
 
 
-@click.command(epilog="Example: headrace compress lenet5 -o lenet5.hrz --prune 0.6,0.12,0.03,0.2 --share 32")
+class Sizes(click.ParamType):
+    """Positive integers separated by commas."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        try:
+            sizes = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            sizes = (0,)
+        if min(sizes) < 1:
+            self.fail(f"{value!r} is not positive integers separated by commas", param, ctx)
+        return sizes
+
+
+@click.command(epilog="Example: headrace compress model.onnx -o model.hrz --calibrate x.npy --prune 0.1 --share 32")
 @click.argument("model", metavar="MODEL")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The .hrz file to write; .hrw for a matrix."
@@ -49,22 +78,27 @@ class Densities(click.ParamType):
     "--prune",
     type=Densities(),
     metavar="DENSITY[,...]",
-    help="Fraction of the weights to keep: one for all layers, or one for each of conv1, conv2, fc1 and fc2. "
-    "Default: the densities that come with the weights.",
+    help="Fraction of the weights to keep: one for all layers, one for each in order, or LAYER=DENSITY,... for some. "
+    "Default: those that come with the weights of LeNet-5; all of a model's.",
 )
 @click.option(
     "--share",
     type=click.IntRange(2, 255),
-    default=DEFAULT_VALUES,
-    show_default=True,
     metavar="K",
-    help="Most distinct values of a layer, zero included.",
+    help=f"Most distinct values of a layer, 0 included. Default: {DEFAULT_VALUES} of LeNet-5, all of int8 for a model.",
 )
 @click.option(
     "--calibrate",
     type=click.Path(path_type=Path),
     metavar="X.npy",
-    help="Images that set the activation scales: uint8 (N, 28, 28), 0 to 255. Default: 128 MNIST training images.",
+    help="Inputs that set the activation scales, as the model takes them: numbers (N, ...). Of LeNet-5 uint8 "
+    "(N, 28, 28), 0 to 255; default: 128 MNIST training images.",
+)
+@click.option(
+    "--input-shape",
+    type=Sizes(),
+    metavar="C,H,W",
+    help="Shape of one input, without the batch, where a model leaves sizes open.",
 )
 @click.option("--config", type=click.Choice(list(CONFIGS)), default="demo", show_default=True, help="Accelerator.")
 @click.option(
@@ -78,18 +112,20 @@ class Densities(click.ParamType):
 def compress(
     model: str,
     output: Path,
-    prune: tuple[float, ...] | None,
-    share: int,
+    prune: tuple[float, ...] | dict[str, float] | None,
+    share: int | None,
     calibrate: Path | None,
+    input_shape: tuple[int, ...] | None,
     config: str,
     effort: str,
     as_json: bool,
 ) -> None:
-    """Prune, share, quantise and encode a trained LeNet-5 into an artifact, or store a matrix.
+    """Prune, share, quantise and encode a trained network into an artifact, or store a matrix.
 
-    MODEL is `lenet5`, the trained network that comes with headrace, or an .npz file of the same layout: conv1_weight
-    (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800), fc2_weight (10, 500), the four `_bias`, and
-    optionally densities (4,).
+    MODEL is an .onnx file, a .pt2 file of torch.export.save, or a .npy with a matrix of n inputs by m outputs, which
+    all need --calibrate. Or it is `lenet5`, the trained network that comes with headrace, or an .npz file of the same
+    layout: conv1_weight (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800), fc2_weight (10, 500), the
+    four `_bias`, and optionally densities (4,).
 
     With an output named .hrw, MODEL is a matrix as for `headrace sizes`, stored as it is, bit for bit; of the options,
     only --effort and --json matter then.
@@ -98,21 +134,21 @@ def compress(
     if output.suffix == STORED:
         store(Path(model), output, Effort(effort), as_json)
         return
-    weights, densities = (
-        lenet.check_weights(data.lenet5(), SHIPPED) if model == SHIPPED else lenet.load_weights(Path(model))
-    )
-    if prune is None and densities is None:
-        raise DataError(f"{model} holds no densities; give them with --prune")
-    chosen = tuple(map(float, densities)) if prune is None and densities is not None else prune
-    assert chosen is not None
-    with progress("compressing"):
-        artifact, layers = build(weights, chosen, share, calibration(calibrate), config, Effort(effort), model)
+    if Path(model).suffix in SUFFIXES:
+        choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape)
+        artifact, layers = _model(Path(model), choices)
+    else:
+        with progress("compressing"):
+            artifact, layers = _lenet(model, prune, share or DEFAULT_VALUES, calibrate, config, Effort(effort))
     artifact.save(output)
     values = {
         "artifact": str(output),
         "bytes": output.stat().st_size,
         "config": config,
-        "layers": [asdict(layer) for layer in layers],
+        "input_shape": list(artifact.image.input_shape),
+        "input_scale": artifact.image.input_scale,
+        "output_scale": artifact.image.output_scale,
+        "layers": layers,
     }
     if as_json:
         print_json(values)
@@ -122,16 +158,48 @@ def compress(
         ("layer", "weights", "nonzeros", "density", "values", "relative error"),
         [
             (
-                layer.name,
-                "x".join(map(str, layer.shape)),
-                layer.nonzeros,
-                f"{layer.density:.4f}",
-                layer.values,
-                f"{layer.error:.3f}",
+                layer["name"],
+                "x".join(map(str, layer["shape"])),
+                layer["nonzeros"],
+                f"{layer['nonzeros'] / prod(layer['shape']):.4f}",
+                layer["values"],
+                f"{layer['error']:.3f}",
             )
             for layer in layers
         ],
+        f"input: int8 {artifact.image.input_shape}, real value / {artifact.image.input_scale:.6g}",
     )
+
+
+def _model(path: Path, choices: Choices) -> tuple[Artifact, list[dict[str, Any]]]:
+    artifact, _, report = build_model(path, choices)
+    return artifact, [asdict(layer) for layer in report.weights]
+
+
+def _lenet(
+    model: str,
+    prune: tuple[float, ...] | dict[str, float] | None,
+    share: int,
+    calibrate: Path | None,
+    config: str,
+    effort: Effort,
+) -> tuple[Artifact, list[dict[str, Any]]]:
+    weights, densities = (
+        lenet.check_weights(data.lenet5(), SHIPPED) if model == SHIPPED else lenet.load_weights(Path(model))
+    )
+    if isinstance(prune, dict):
+        unknown = [name for name in prune if name not in lenet.LAYERS]
+        if unknown or len(prune) < len(lenet.LAYERS):
+            raise click.BadParameter(f"name all of {', '.join(lenet.LAYERS)}", param_hint="--prune")
+        prune = tuple(prune[name] for name in lenet.LAYERS)
+    if prune is not None and len(prune) not in (1, len(lenet.LAYERS)):
+        raise click.BadParameter(f"neither one fraction nor {len(lenet.LAYERS)}", param_hint="--prune")
+    if prune is None and densities is None:
+        raise DataError(f"{model} holds no densities; give them with --prune")
+    chosen = tuple(map(float, densities if prune is None else prune))  # type: ignore[arg-type]
+    chosen *= len(lenet.LAYERS) // len(chosen)
+    artifact, layers = build(weights, chosen, share, calibration(calibrate), config, effort, model)
+    return artifact, [asdict(layer) for layer in layers]
 
 
 def calibration(path: Path | None) -> NDArray[np.int8]:

@@ -9,8 +9,7 @@ them (`emission`), a memory behind the read ports (`memory`), and a front that i
 
 from __future__ import annotations
 
-from .costs import row_cycles
 from .estimate import Estimate, LayerEstimate, Limit, estimate
 from .memory import Memory
 
-__all__ = ["Estimate", "LayerEstimate", "Limit", "Memory", "estimate", "row_cycles"]
+__all__ = ["Estimate", "LayerEstimate", "Limit", "Memory", "estimate"]

@@ -62,23 +62,14 @@ TABLE_CHECK = 3
 """From the last beat to the next request."""
 
 
-def row_cycles(W: npt.ArrayLike, words: int, in_channels: int | None = None) -> IntArray:
-    """Cycles that a lane takes for each row of W, if it waits for nothing.
+def row_cycles(taps: npt.ArrayLike, words: int) -> IntArray:
+    """Cycles that a lane takes for each row of `taps` weights (M,), if it waits for nothing.
 
-    Args:
-        W: integers (M, K), what is sent of each row, positions tap-major.
-        words: words of P pixels in a row. Every tap takes that many cycles, and a row without taps as many; meanwhile
-            the lane decodes, a symbol per cycle, one of them the end of row, and one cycle more for each time that it
-            passes the end of a kernel tap.
-        in_channels: positions of a kernel tap; by default K.
+    Every tap takes `words` cycles, the words of P pixels in a row, and a row without taps as many. Meanwhile the lane
+    decodes, a symbol per cycle, one of them the end of row.
     """
-    weights = np.asarray(W)
-    rows, columns = np.nonzero(weights)
-    taps = np.bincount(rows, minlength=len(weights))
-    last = np.zeros(len(weights), np.int64)
-    np.maximum.at(last, rows, columns)
-    passed = last // max(in_channels or weights.shape[1], 1)
-    return np.maximum(np.maximum(taps, 1) * words, taps + 1 + passed).astype(np.int64)
+    counts = np.asarray(taps, np.int64)
+    return np.maximum(np.maximum(counts, 1) * words, counts + 1)
 
 
 def write_cycles(fields: Mapping[str, int], first_row: int, first_word: int, pixels: int) -> int:

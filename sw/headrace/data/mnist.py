@@ -30,7 +30,7 @@ def load_idx(path: str | Path) -> NDArray[np.uint8]:
             file.seek(0)
             head = file.read(4)
             if head[:2] == b"\x1f\x8b":
-                raise DataError(f"{path} is still gzip-packed: unpack it, or let headrace's fetch_mnist do so")
+                raise DataError(f"{path} is still gzip-packed: unpack it, or let `headrace fetch mnist` do so")
             if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 4:
                 raise DataError(f"{path} is not an idx file of unsigned bytes")
             sizes = file.read(4 * head[3])

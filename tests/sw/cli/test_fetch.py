@@ -18,7 +18,7 @@ def run(*arguments: str):
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> None:
-    def fetch_mnist(to: Path, where: str | None, progress) -> list[Path]:
+    def fetch(data: source.DataSet, to: Path, where: str | None, progress) -> list[Path]:
         progress("a", 1, 0)
         if error is not None:
             raise error
@@ -26,7 +26,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) ->
         (to / "a").write_bytes(b"123")
         return [to / "a"]
 
-    monkeypatch.setattr(source, "fetch_mnist", fetch_mnist)
+    monkeypatch.setattr(source, "fetch", fetch)
 
 
 def test_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -50,6 +50,6 @@ def test_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert result.exit_code == 1 and result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["mnist"], ["cifar", "--to", "x"], []])
+@pytest.mark.parametrize("arguments", [["mnist"], ["imagenet", "--to", "x"], []])
 def test_wrong_usage(arguments: list[str]):
     assert run(*arguments).exit_code == 2

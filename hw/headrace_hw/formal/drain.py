@@ -1,0 +1,67 @@
+"""After an error the sequencer asks for nothing more, is idle as soon as the masters are, and starts anew."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Assert, Assume, Const, Cover, Module, Signal, Value
+from amaranth.lib import wiring
+
+from headrace.config import Config
+
+from .harness import Harness, delayed, load, patient_stream
+
+CONFIG = Config("proof", lanes=2, pixels=1, x_words=64, read_ports=2)
+IDLE = 0  # of both state machines
+FRONT_STATES, BACK_STATES = 17, 3
+
+
+class DrainHarness(Harness):
+    """Everything around the sequencer is free: beats, errors, lanes, idle masters. The host starts it while it is not
+    busy, and leaves the pointers alone; it may abort at any time.
+    """
+
+    name = "sequencer"
+    properties = "one error or end a program; after an error nothing is asked for, busy until masters idle, no longer"
+    depth, induction, cover_depth = 10, 2, 20
+
+    def build(self, m: Module) -> None:
+        dut = load("headrace_hw.sequencer", self.edits).Sequencer(CONFIG)
+        inside = self.dut(m, dut)
+        for path, member, value in dut.signature.flatten(dut):
+            if member.flow == wiring.In and not isinstance(value, Const):
+                (self.constant if path[0] in ("program", "data") else self.free)(m, Value.cast(value))
+        draining, masters_idle = dut.forget, dut.reader_idle & dut.writes_idle
+        m.d.comb += Assume(~dut.start | ~dut.busy)
+
+        begun = dut.load_start | dut.store_start | dut.table_start | dut.stream_request | dut.layer_start
+        m.d.comb += [
+            Assert(~dut.fail | (dut.busy & ~draining)),
+            Assert(~dut.finish | (dut.busy & ~draining & ~dut.fail)),
+            Assert(~dut.fail | (dut.error.code != 0)),
+            Assert(~delayed(m, dut.fail) | draining),
+            Assert(~delayed(m, dut.finish) | ~dut.busy),
+            Assert(~delayed(m, dut.start) | (dut.busy & ~draining)),
+        ]
+        with m.If(draining):
+            m.d.comb += [
+                Assert(dut.busy & dut.clear),
+                Assert(~(dut.o_read.valid | dut.o_write.valid | begun)),
+                Assert(~(dut.loading | dut.tabling | dut.running)),
+            ]
+        m.d.comb += [
+            Assert(~delayed(m, draining & masters_idle) | ~dut.busy),
+            Assert(~delayed(m, draining & ~masters_idle) | draining),
+            Assert(~delayed(m, dut.busy & ~draining & ~dut.fail & ~dut.finish) | (dut.busy & ~draining)),
+        ]
+        for port in (dut.o_read, dut.o_write):
+            m.d.comb += Assert(patient_stream(m, port) | draining)
+
+        # For induction: the front is at work, or idle, as `busy` says; the back has nothing while it drains.
+        m.d.comb += [
+            Assert((inside.front_state < FRONT_STATES) & (inside.back_state < BACK_STATES)),
+            Assert((inside.front_state == IDLE) == ~dut.busy),
+            Assert((inside.back_state == IDLE) | (dut.busy & ~draining)),
+            Assert(~delayed(m, draining) | (dut.cycles == delayed(m, dut.cycles))),  # no program's cycles
+        ]
+        failed = Signal()
+        m.d.sync += failed.eq(failed | dut.fail)
+        m.d.comb += [Cover(dut.finish & failed), Cover(dut.fail & dut.running)]

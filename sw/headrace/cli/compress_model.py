@@ -1,0 +1,86 @@
+"""`headrace compress` of a model of the user's own: imported, quantised, compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ..artifact import Artifact
+from ..coding import Effort
+from ..compile import compile_network
+from ..config import get_config
+from ..errors import DataError
+from ..floats import Conv, FloatGraph, Linear
+from ..importers import import_model
+from ..quantisation import Options, Report, quantise
+from ..quantisation.record import record
+from .files import load_array
+from .output import progress
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line says about a model."""
+
+    config: str
+    effort: Effort
+    calibrate: Path | None
+    densities: tuple[float, ...] | dict[str, float] | None
+    values: int | None
+    input_shape: tuple[int, ...] | None
+
+
+def build_model(path: Path, choices: Choices) -> tuple[Artifact, FloatGraph, Report]:
+    """The artifact, the network in real numbers, and what quantisation did.
+
+    Raises the errors of `import_model`, `quantise` and `compile_network`; DataError without calibration data that
+    fits; click.BadParameter for densities that do not fit the layers.
+    """
+    with progress(f"reading {path.name}"):
+        graph = import_model(path, choices.input_shape)
+    weighted = [layer.name for layer in graph.layers if isinstance(layer, Conv | Linear)]
+    options = Options(density=_densities(choices.densities, weighted), values=choices.values)
+    x = calibration(graph, choices.calibrate)
+    with progress("calibrating") as show:
+        network, report = quantise(graph, x, options, show)
+    with progress("encoding") as show:
+        image = compile_network(network, get_config(choices.config), show, choices.effort)
+    meta = {
+        "source": path.name,
+        **record(options, len(x), network),
+        "effort": choices.effort.value,
+    }
+    return Artifact(image, meta), graph, report
+
+
+def calibration(graph: FloatGraph, path: Path | None) -> np.ndarray:
+    """What the device gets of the inputs in a file, float32 (N, C, H, W), N at least 1. DataError for other arrays."""
+    wanted = ", ".join(map(str, ("N", *graph.input.model_shape)))
+    if path is None:
+        raise DataError(f"a model needs --calibrate X.npy: some of its inputs, numbers ({wanted})")
+    try:
+        x = graph.input.feed(load_array(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    if not len(x):
+        raise DataError(f"{path} holds no input")
+    return x
+
+
+def _densities(given: tuple[float, ...] | dict[str, float] | None, layers: list[str]) -> float | dict[str, float]:
+    if given is None:
+        return 1.0
+    names = ", ".join(layers)
+    if isinstance(given, dict):
+        unknown = [name for name in given if name not in layers]
+        if unknown:
+            raise click.BadParameter(f"no layer {unknown[0]!r}; those with weights are {names}", param_hint="--prune")
+        return given
+    if len(given) == 1:
+        return given[0]
+    if len(given) != len(layers):
+        raise click.BadParameter(f"{len(given)} fractions for {len(layers)} layers: {names}", param_hint="--prune")
+    return dict(zip(layers, given, strict=True))

@@ -1,0 +1,173 @@
+"""`headrace eval`: accuracy of an artifact on a device, or of a model in real numbers and in integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifact import SUFFIX, Artifact
+from ..compress.quantise import quantise_activations
+from ..data.samples import NORMALISATIONS, Samples, normalised, open_samples
+from ..device import open_device
+from ..errors import DataError
+from ..evaluate import TASKS, LayerNoise, compare, integer_input, run_float, run_network
+from ..floats import FloatGraph
+from ..importers import import_model
+from ..network import Network
+from ..quantisation import Options, Report, quantise
+from ..quantisation.options import METHODS
+from ..quantisation.record import quantise_again, read_record
+from ..session import Session
+from .output import json_option, print_json, print_table, progress
+
+CALIBRATION = 128
+
+
+@dataclass
+class Outcome:
+    """What is printed."""
+
+    task: str
+    images: int
+    values: dict[str, float] = field(default_factory=dict)
+    """By "float", "int8" or the device's name."""
+    layers: list[LayerNoise] = field(default_factory=list)
+
+
+@click.command(name="eval", epilog="Example: headrace eval model.onnx --data cifar10 --normalise imagenet --compare")
+@click.argument("source", metavar="F.hrz|MODEL", type=click.Path(path_type=Path))
+@click.option("--data", required=True, metavar="NAME_OR_DIR", help="mnist (digits that come along), a folder, a .npz.")
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option("--task", type=click.Choice(list(TASKS)), default="top1", show_default=True)
+@click.option("--normalise", type=click.Choice(list(NORMALISATIONS)), help="What the model takes. [default: by data]")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many samples.")
+@click.option("--device", "device_name", default="model", show_default=True, help="Of an artifact: model, cpu, sim ...")
+@click.option("--model", type=click.Path(path_type=Path), help="The artifact's model (.onnx, .pt2): evaluate it, too.")
+@click.option(
+    "--compare", "comparing", is_flag=True, help="Signal to quantisation noise of each layer; needs the model."
+)
+@click.option(
+    "--calibrate", type=click.IntRange(1), default=CALIBRATION, show_default=True, help="Training samples used."
+)
+@click.option("--method", type=click.Choice(METHODS), default="mse", show_default=True, help="Of calibration.")
+@click.option(
+    "--density", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Weights kept, of a model."
+)
+@click.option("--values", type=click.IntRange(2, 256), help="Shared weights of each layer of a model.")
+@click.option("--fit", is_flag=True, help="Fit what pruning leaves of a model's weights to the dense layers' outputs.")
+@click.option("--equalise", is_flag=True, help="Cross-layer equalisation of a model.")
+@json_option
+def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **choices: Any) -> None:
+    """Accuracy on a data set: top-1, area under the ROC curve (auc) or mean squared error (mse).
+
+    An artifact runs on a device, as compiled. A model (.onnx, .pt2) runs in real numbers, and in integers as the given
+    options quantise it.
+    """
+    samples = open_samples(data, split).first(choices["limit"])
+    if samples.labels is None:
+        raise DataError(f"{samples.title}: split {split} has no labels")
+    outcome = Outcome(task, len(samples))
+    if source.suffix == SUFFIX:
+        _artifact(source, samples, data, outcome, choices)
+    else:
+        if choices["model"] is not None:
+            raise click.UsageError("--model goes with an artifact")
+        graph = import_model(source)
+        x = normalised(samples.inputs, choices["normalise"] or samples.normalisation)
+        options = Options(
+            calibration=choices["method"],
+            density=choices["density"],
+            values=choices["values"],
+            reconstruct=choices["fit"],
+            equalise=choices["equalise"],
+        )
+        calibration = _calibration(graph, data, choices["calibrate"], choices["normalise"] or samples.normalisation)
+        with progress("calibrating") as show:
+            network, report = quantise(graph, calibration, options, show)
+        _score(outcome, "float", _run(graph, None, x), samples)
+        _score(outcome, "int8", _run(graph, network, x), samples)
+        if choices["comparing"]:
+            outcome.layers = _compare(network, report, x)
+    _show(source, samples, outcome, as_json)
+
+
+def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices: dict[str, Any]) -> None:
+    artifact = Artifact.load(path)
+    if choices["comparing"] and choices["model"] is None:
+        raise click.UsageError("--compare of an artifact needs --model")
+    graph = None if choices["model"] is None else import_model(choices["model"])
+    x = normalised(samples.inputs, choices["normalise"] or samples.normalisation)
+    image = artifact.image
+    if graph is None:
+        if x[0].size != np.prod(image.input_shape):
+            raise DataError(f"{samples.title} has samples {x.shape[1:]}, the network takes {image.input_shape}")
+        integers = quantise_activations(x.reshape(len(x), *image.input_shape), image.input_scale)
+    else:
+        integers = integer_input(graph, x, image.input_scale)
+    with progress(f"opening {choices['device_name']}"):
+        device = open_device(choices["device_name"], artifact.config)
+    with device, Session(device, artifact) as session, progress("samples") as show:
+        y = session.run(integers, show).outputs.astype(np.float32) * np.float32(image.output_scale)
+    _score(outcome, choices["device_name"], y if graph is None else graph.output.deliver(y), samples)
+    if graph is None:
+        return
+    _score(outcome, "float", _run(graph, None, x), samples)
+    if choices["comparing"]:
+        options, count, normalisation, digest = read_record(artifact.meta)
+        if normalisation not in NORMALISATIONS:
+            raise DataError(f"{path}: no normalisation {normalisation!r} is known")
+        calibration = _calibration(graph, data, count, normalisation)
+        with progress("calibrating") as show:
+            network, report = quantise_again(graph, calibration, options, digest, show)
+        outcome.layers = _compare(network, report, x)
+
+
+def _calibration(graph: FloatGraph, data: str, count: int, normalisation: str) -> NDArray[np.float32]:
+    """The first samples of the training split; of a set without splits its own first ones."""
+    return graph.input.feed(normalised(open_samples(data, "train").first(count).inputs, normalisation))
+
+
+def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.float32]) -> NDArray[np.floating]:
+    with progress("float" if network is None else "int8") as show:
+        return run_float(graph, x, show) if network is None else run_network(graph, network, x, show)
+
+
+def _compare(network: Network, report: Report, x: NDArray[np.float32]) -> list[LayerNoise]:
+    with progress("comparing layers") as show:
+        return compare(report.reference, network, report.scales, x, show)
+
+
+def _score(outcome: Outcome, name: str, outputs: NDArray[np.floating], samples: Samples) -> None:
+    assert samples.labels is not None
+    outcome.values[name] = TASKS[outcome.task](outputs, samples.labels)
+
+
+def _show(source: Path, samples: Samples, outcome: Outcome, as_json: bool) -> None:
+    if as_json:
+        layers = [
+            {
+                "name": one.name,
+                "sqnr_db": one.sqnr_db if np.isfinite(one.sqnr_db) else None,
+                "clipped": one.clipped,
+                "scale": one.scale,
+            }
+            for one in outcome.layers
+        ]
+        values = {"data": samples.title, "images": outcome.images, "task": outcome.task, "values": outcome.values}
+        print_json(values | ({"layers": layers} if layers else {}))
+        return
+    title = f"{source.name}: {outcome.images:,} samples of {samples.title}"
+    rows = [(name, f"{value:.4f}") for name, value in outcome.values.items()]
+    print_table(title, ("network", outcome.task), rows)
+    if outcome.layers:
+        print_table(
+            "Signal to quantisation noise",
+            ("layer", "dB", "clipped", "scale"),
+            [(one.name, f"{one.sqnr_db:.1f}", f"{one.clipped:.2%}", f"{one.scale:.3g}") for one in outcome.layers],
+            "Errors add up from layer to layer: a drop from one to the next is where accuracy is lost.",
+        )

@@ -1,0 +1,33 @@
+"""Importers: files of trained networks become graphs of real numbers, `headrace.floats.FloatGraph`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from headrace.errors import FormatError
+from headrace.floats import FloatGraph
+
+SUFFIXES = (".onnx", ".pt2", ".npy")
+
+
+def import_model(path: Path, input_shape: Sequence[int] | None = None) -> FloatGraph:
+    """The network of a .onnx file, of a .pt2 file that `torch.export.save` has written, or of a .npy matrix.
+
+    `input_shape` is that of one input, without the batch, where the file leaves sizes open. FormatError for a file
+    that is damaged or of another kind (DataError for a .npy), ModelError that names everything that the device cannot
+    run, HeadraceError without the package that reads .onnx files. Nothing in a file is ever run.
+    """
+    if path.suffix == ".onnx":
+        from .onnx import import_onnx
+
+        return import_onnx(path, input_shape)
+    if path.suffix == ".pt2":
+        from .torch import import_pt2
+
+        return import_pt2(path, input_shape)
+    if path.suffix == ".npy":
+        from .matrix import import_matrix
+
+        return import_matrix(path)
+    raise FormatError(f"{path} is no model: {', '.join(SUFFIXES)} files are")

@@ -1,0 +1,86 @@
+"""Trained weights from public files into the modules of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headrace.errors import DataError
+
+from . import NETS, build
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load(name: str, path: str | Path) -> nn.Module:
+    """The network with the weights in `path`, a file of the kind that `NETS[name].weights` says.
+
+    Nothing in a file is executed. DataError for a network without such files, and for files that cannot be read or are
+    another network's; HeadraceError where the package is missing that reads them.
+    """
+    path, module = Path(path), build(name)
+    kind = NETS[name].weights
+    if not kind:
+        raise DataError(f"{name}: no files of trained weights are known for it")
+    if kind == "th":
+        _load_checkpoint(module, path)
+        return module
+    parameters = {"h5": _keras, "tflite": _tflite, "npz": _npz}[kind](path)
+    layers: list[Any] = [layer for layer in module.modules() if hasattr(layer, "weight")]
+    found = [tuple(weights.shape) for weights, _ in parameters]
+    wanted = [tuple(layer.weight.shape) for layer in layers]
+    if found != wanted:
+        raise DataError(f"{path}: weights of shapes {found}, where {name} has {wanted}")
+    import torch
+
+    with torch.no_grad():
+        for layer, (weights, bias) in zip(layers, parameters, strict=True):
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weights)))
+            layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
+    return module
+
+
+def _load_checkpoint(module: nn.Module, path: Path) -> None:
+    """A state dictionary, perhaps under "state_dict" and of a module that was trained in parallel ("module.")."""
+    import pickle
+
+    import torch
+
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: no checkpoint of tensors: {str(error).splitlines()[0]}") from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise DataError(f"{path}: no checkpoint of tensors")
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    fixed = {key: value for key, value in module.state_dict().items() if "shortcut" in key}
+    try:
+        module.load_state_dict({**fixed, **state})
+    except RuntimeError as error:
+        raise DataError(f"{path}: another network's weights: {' '.join(str(error).split())[:200]}") from None
+
+
+def _keras(path: Path) -> list[tuple[Any, Any]]:
+    from headrace.workloads.keras import read_parameters
+    from headrace.workloads.resnet8 import NORMALISED
+
+    return read_parameters(path, NORMALISED)
+
+
+def _tflite(path: Path) -> list[tuple[Any, Any]]:
+    from headrace.workloads.tflite import read_parameters
+
+    return read_parameters(path)
+
+
+def _npz(path: Path) -> list[tuple[Any, Any]]:
+    from headrace.lenet import LAYERS, load_weights
+
+    weights, _ = load_weights(path)
+    return [(weights[f"{layer}_weight"], weights[f"{layer}_bias"]) for layer in LAYERS]
