@@ -99,7 +99,8 @@ class Codes(wiring.Component):
             m.d.sync += place.eq(place + 1)
             with m.If(place == isa.CODE_BEATS - 1):
                 m.d.sync += reading.eq(0)
-        chain = [*self.limit, self.escape_limit]
+        chain = [Signal(WINDOW_BITS, name=f"limit_{n}", reset_less=True) for n in range(isa.CODE_BEATS)]
+        m.d.comb += [self.limit.as_value().eq(Cat(chain[:-1])), self.escape_limit.eq(chain[-1])]
         with m.If(arrives):
             m.d.sync += [here.eq(after) for here, after in pairwise(chain)]
             m.d.sync += chain[-1].eq(read.data.limit)

@@ -66,7 +66,8 @@ class Decoder(wiring.Component):
         piece_layout = data.StructLayout({"bits": PIECE, "virtual": 1})
         beat = Signal(64)
         pieces_left = Signal(range(5))
-        present, following, incoming = (Signal(piece_layout, name=f"piece_{n}") for n in range(3))
+        # Registers that need no reset have one to spare, for zeros.
+        present, following, incoming = (Signal(piece_layout, name=f"piece_{n}", reset_less=True) for n in range(3))
         present_held, following_held, incoming_held = (Signal(name=f"piece_{n}_held") for n in range(3))
         used_up = Signal()
         empty = pieces_left == 0

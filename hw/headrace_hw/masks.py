@@ -57,7 +57,7 @@ class Masks(wiring.Component):
 
         # How far the word begins before the plane, and how much of the plane is left, each in whole words and pixels.
         position, left = Signal(signed(INDEX_BITS)), Signal(signed(INDEX_BITS + 2))
-        every_column, columns = Signal(), Signal(pixels)
+        every_column, columns = Signal(), Signal(pixels, reset_less=True)
         starts_inside, ends_beyond = Signal(), Signal()
         skipped, kept = Signal(low), Signal(low)  # 0: all, or none, are
         with m.If(self.advance):
