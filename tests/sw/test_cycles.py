@@ -100,9 +100,9 @@ def test_maximum_sends_every_pass() -> None:
 def test_write_cycles_count_fragments(split: int, cycles: int) -> None:
     # 4 words of 8 pixels, rows of 10: 0-7, 8-9 10-15, 16-19 20-23, 24-29 30-31
     fields = {"words": 4, "pitch": 10, "out_height": 9, "flat": 0, "split": split}
-    assert costs.write_cycles(fields, 0, 0, 8) == cycles
-    assert costs.write_cycles(fields | {"flat": 1, "split": 0}, 0, 0, 8) == 4
-    assert costs.write_cycles(fields | {"out_height": 1}, 0, 0, 8) == cycles // 7 * 2 + 2
+    assert costs.write_cycles(fields, 0, 8) == cycles
+    assert costs.write_cycles(fields | {"flat": 1, "split": 0}, 0, 8) == 4
+    assert costs.write_cycles(fields | {"out_height": 1}, 0, 8) == cycles // 7 * 2 + 2
 
 
 def conv(density: float) -> Network:
@@ -129,6 +129,12 @@ def test_a_slower_memory_takes_longer() -> None:
     cycles = [estimate(image, Memory(rate, latency)).cycles for rate, latency in ((1, 10), (1, 100), (0.1, 100))]
     assert cycles == sorted(cycles) and cycles[2] > 1.5 * cycles[1]
     assert estimate(image, Memory(0.02)).layers[0].limit is Limit.TABLES
+
+
+@pytest.mark.parametrize(("beats", "latency"), [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (1, -1)])
+def test_impossible_memories(beats: float, latency: int) -> None:
+    with pytest.raises(ValueError, match="no memory"):
+        Memory(beats, latency)
 
 
 def test_impossible_tables() -> None:

@@ -57,9 +57,8 @@ OUTSTANDING_BURSTS = 8
 LOAD_END = 3
 STORE_START = 10
 """LOAD: from its last beat to its end. STORE: from its start to its first beat."""
-DESCRIPTOR_CHECK = 0
 TABLE_CHECK = 3
-"""From the last beat to the next request."""
+"""From a layer's last table beat to the request of its streams."""
 
 
 def row_cycles(taps: npt.ArrayLike, words: int) -> IntArray:
@@ -72,15 +71,15 @@ def row_cycles(taps: npt.ArrayLike, words: int) -> IntArray:
     return np.maximum(np.maximum(counts, 1) * words, counts + 1)
 
 
-def write_cycles(fields: Mapping[str, int], first_row: int, first_word: int, pixels: int) -> int:
-    """Cycles of the write-back for the `words` words of a channel that begin at a row and word of the output plane.
+def write_cycles(fields: Mapping[str, int], first_row: int, pixels: int) -> int:
+    """Cycles of the write-back for the words of one channel of a lane, which begin at row `first_row` of the plane.
 
-    `fields` are those of the LAYER descriptor.
+    `fields` are those of the LAYER descriptor; a word has `pixels` pixels.
     """
     words, pitch, height = fields["words"], fields["pitch"], fields["out_height"]
     if fields["flat"]:
         return words * FRAGMENT_CYCLES
-    first = np.arange(words) * pixels + max(first_row * pitch, 0)
+    first = np.arange(words) * pixels + first_row * pitch
     row = first // pitch
     last_row = np.minimum((first + pixels - 1) // pitch, height - 1)
     fragments = np.maximum(last_row - row + 1, 0)

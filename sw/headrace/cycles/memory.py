@@ -17,12 +17,18 @@ its 16 bits at 1050 MT/s."""
 
 @dataclass(frozen=True)
 class Memory:
-    """What the estimate takes the memory for."""
+    """What the estimate takes the memory for. ValueError for numbers that no memory has."""
 
     beats_per_cycle: float = PYNQ_Z2_BEATS
     """Of all ports together; a port has no more than one."""
     latency: int = 40
     """Cycles from a burst's request to its first beat."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beats_per_cycle < NEVER or self.latency < 0:
+            raise ValueError(
+                f"no memory has {self.beats_per_cycle} beats a cycle, {self.latency} cycles late"
+            )
 
 
 @dataclass

@@ -89,7 +89,7 @@ class Timeline:
                 read = read_stream(codes, data, entry["rows"], fields["in_channels"], entry["table"])
                 self._streams.append((read, fields["words"]))
             lanes.append(self._known[key])
-            writes.append(costs.write_cycles(fields, entry["first_row"], entry["first_word"], self.config.pixels))
+            writes.append(costs.write_cycles(fields, entry["first_row"], self.config.pixels))
         return _Layer(fields, lanes, writes)
 
     def run(self) -> list[DescriptorCycles]:
