@@ -114,12 +114,15 @@ C '\x01l\x0211\x01n\x021\x01t\x02toggle\x01page\x02v\x01o\x02a[1]:1->0\x01h\x02T
 def test_coverage_figures(tmp_path: Path) -> None:
     coverage = script("coverage")
     first, second = tmp_path / "a", tmp_path / "b"
-    first.write_text(DATA)
+    verilog = "\n" * 90 + "if (x) begin\nif (\\$auto$verilog_backend.cc:1 ) begin end"
+    never = DATA.splitlines()[1].replace("\x0291", "\x0292")
+    unnamed = DATA.splitlines()[3].replace("a[0]", "__0245[0]")
+    first.write_text(f"{DATA}{never}\n{unnamed}\n")
     second.write_text(DATA.replace("' 0", "' 3", 1))
-    blocks, missing = coverage.figures(*coverage.read([first]))
+    blocks, missing = coverage.figures(*coverage.read([first], verilog))
     assert blocks == [{"block": "lanes.lane", "lines": [1, 2], "toggles": [1, 2]}]
     assert missing == {"lanes.lane": ["headrace.lanes.lane_1: line 91.5 if", "headrace.lanes.lane_0: a[0]"]}
-    blocks, _ = coverage.figures(*coverage.read([first, second]))
+    blocks, _ = coverage.figures(*coverage.read([first, second], verilog))
     assert blocks[0]["lines"] == [2, 2]
     assert coverage.block_of("headrace") == "top" and coverage.block_of("headrace.reads.fetcher_0.fifo1") == (
         "reads.fetcher.fifo"
