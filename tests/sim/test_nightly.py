@@ -129,6 +129,24 @@ def test_coverage_figures(tmp_path: Path) -> None:
     )
 
 
+def test_what_was_printed_can_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = script("verification_report.py")
+    for name in ("RECORD", "PAGE"):
+        monkeypatch.setattr(report, name, tmp_path / name)
+    (tmp_path / "a.json").write_text(
+        '{"configs": ["two ports"], "layers": 5, "errors": 7, "blocks":'
+        ' [{"block": "lanes", "lines": [1, 2], "toggles": [3, 4]}]}'
+    )
+    monkeypatch.setattr(report.sys, "argv", ["report", "coverage", str(tmp_path / "a.json")])
+    report.main()
+    assert "| `lanes` | 1 of 2 | 3 of 4 | 50.0% | 75.0% |" in (tmp_path / "PAGE").read_text()
+    monkeypatch.setattr(report.sys, "argv", ["report", "--check"])
+    report.main()
+    (tmp_path / "PAGE").write_text("old")
+    with pytest.raises(SystemExit, match="stale"):
+        report.main()
+
+
 def test_the_page_says_what_is_not_recorded() -> None:
     report = script("verification_report.py")
     text = report.page({})
