@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes docs/verification.md from docs/verification.json, into which the scripts that verify record what they found.
 
-    scripts/verification_report.py [--check]
+    scripts/verification_report.py [--check | SECTION FILE]
 
---check: only say whether the page is stale. `record` is what scripts/prove, scripts/nightly and scripts/coverage call.
+--check: only say whether the page is stale. SECTION FILE: first record what scripts/prove, scripts/nightly or
+scripts/coverage printed with --json under `proofs`, `nightly` or `coverage`; with --record they do so themselves.
 """
 
 from __future__ import annotations
@@ -119,7 +120,14 @@ def _replace(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    text = page(recorded())
+    match sys.argv[1:]:
+        case [section, file] if section in SECTIONS:
+            record(section, json.loads(Path(file).read_text()))
+            return
+        case [] | ["--check"]:
+            text = page(recorded())
+        case _:
+            sys.exit("usage: scripts/verification_report.py [--check | proofs FILE | nightly FILE | coverage FILE]")
     if sys.argv[1:] == ["--check"]:
         if not PAGE.exists() or PAGE.read_text() != text:
             sys.exit("docs/verification.md is stale: run scripts/verification_report.py")

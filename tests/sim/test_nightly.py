@@ -114,16 +114,37 @@ C '\x01l\x0211\x01n\x021\x01t\x02toggle\x01page\x02v\x01o\x02a[1]:1->0\x01h\x02T
 def test_coverage_figures(tmp_path: Path) -> None:
     coverage = script("coverage")
     first, second = tmp_path / "a", tmp_path / "b"
-    first.write_text(DATA)
+    verilog = "\n" * 90 + "if (x) begin\nif (\\$auto$verilog_backend.cc:1 ) begin end"
+    never = DATA.splitlines()[1].replace("\x0291", "\x0292")
+    unnamed = DATA.splitlines()[3].replace("a[0]", "__0245[0]")
+    first.write_text(f"{DATA}{never}\n{unnamed}\n")
     second.write_text(DATA.replace("' 0", "' 3", 1))
-    blocks, missing = coverage.figures(*coverage.read([first]))
+    blocks, missing = coverage.figures(*coverage.read([first], verilog))
     assert blocks == [{"block": "lanes.lane", "lines": [1, 2], "toggles": [1, 2]}]
     assert missing == {"lanes.lane": ["headrace.lanes.lane_1: line 91.5 if", "headrace.lanes.lane_0: a[0]"]}
-    blocks, _ = coverage.figures(*coverage.read([first, second]))
+    blocks, _ = coverage.figures(*coverage.read([first, second], verilog))
     assert blocks[0]["lines"] == [2, 2]
     assert coverage.block_of("headrace") == "top" and coverage.block_of("headrace.reads.fetcher_0.fifo1") == (
         "reads.fetcher.fifo"
     )
+
+
+def test_what_was_printed_can_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = script("verification_report.py")
+    for name in ("RECORD", "PAGE"):
+        monkeypatch.setattr(report, name, tmp_path / name)
+    (tmp_path / "a.json").write_text(
+        '{"configs": ["two ports"], "layers": 5, "errors": 7, "blocks":'
+        ' [{"block": "lanes", "lines": [1, 2], "toggles": [3, 4]}]}'
+    )
+    monkeypatch.setattr(report.sys, "argv", ["report", "coverage", str(tmp_path / "a.json")])
+    report.main()
+    assert "| `lanes` | 1 of 2 | 3 of 4 | 50.0% | 75.0% |" in (tmp_path / "PAGE").read_text()
+    monkeypatch.setattr(report.sys, "argv", ["report", "--check"])
+    report.main()
+    (tmp_path / "PAGE").write_text("old")
+    with pytest.raises(SystemExit, match="stale"):
+        report.main()
 
 
 def test_the_page_says_what_is_not_recorded() -> None:
