@@ -128,7 +128,7 @@ def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices
 def _calibration(
     graph: FloatGraph, data: str, samples: Samples, count: int, choices: dict[str, Any]
 ) -> NDArray[np.float32]:
-    """From the file given, or the first samples of the training split; a set without splits gives its own first ones."""
+    """From the file given, or the first samples of the training split; a set without splits gives its own first."""
     if choices["calibrate"] is not None:
         return graph.input.feed(load_array(choices["calibrate"]))
     x = open_samples(data, "train").first(choices["samples"] or count).inputs
