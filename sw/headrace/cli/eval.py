@@ -23,6 +23,7 @@ from ..quantisation import Options, Report, quantise
 from ..quantisation.options import METHODS
 from ..quantisation.record import quantise_again, read_record
 from ..session import Session
+from .files import load_array
 from .output import json_option, print_json, print_table, progress
 
 CALIBRATION = 128
@@ -51,9 +52,8 @@ class Outcome:
 @click.option(
     "--compare", "comparing", is_flag=True, help="Signal to quantisation noise of each layer; needs the model."
 )
-@click.option(
-    "--calibrate", type=click.IntRange(1), default=CALIBRATION, show_default=True, help="Training samples used."
-)
+@click.option("--calibrate", type=click.Path(path_type=Path), metavar="X.npy", help="Calibrate with these inputs.")
+@click.option("--samples", type=click.IntRange(1), help=f"Else: training samples to use. [default: {CALIBRATION}]")
 @click.option("--method", type=click.Choice(METHODS), default="mse", show_default=True, help="Of calibration.")
 @click.option(
     "--density", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Weights kept, of a model."
@@ -86,7 +86,7 @@ def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **ch
             reconstruct=choices["fit"],
             equalise=choices["equalise"],
         )
-        calibration = _calibration(graph, data, choices["calibrate"], choices["normalise"] or samples.normalisation)
+        calibration = _calibration(graph, data, samples, CALIBRATION, choices)
         with progress("calibrating") as show:
             network, report = quantise(graph, calibration, options, show)
         _score(outcome, "float", _run(graph, None, x), samples)
@@ -118,18 +118,21 @@ def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices
         return
     _score(outcome, "float", _run(graph, None, x), samples)
     if choices["comparing"]:
-        options, count, normalisation, digest = read_record(artifact.meta)
-        if normalisation not in NORMALISATIONS:
-            raise DataError(f"{path}: no normalisation {normalisation!r} is known")
-        calibration = _calibration(graph, data, count, normalisation)
+        options, count, digest = read_record(artifact.meta)
+        calibration = _calibration(graph, data, samples, count, choices)
         with progress("calibrating") as show:
             network, report = quantise_again(graph, calibration, options, digest, show)
         outcome.layers = _compare(network, report, x)
 
 
-def _calibration(graph: FloatGraph, data: str, count: int, normalisation: str) -> NDArray[np.float32]:
-    """The first samples of the training split; of a set without splits its own first ones."""
-    return graph.input.feed(normalised(open_samples(data, "train").first(count).inputs, normalisation))
+def _calibration(
+    graph: FloatGraph, data: str, samples: Samples, count: int, choices: dict[str, Any]
+) -> NDArray[np.float32]:
+    """From the file given, or the first samples of the training split; a set without splits gives its own first."""
+    if choices["calibrate"] is not None:
+        return graph.input.feed(load_array(choices["calibrate"]))
+    x = open_samples(data, "train").first(choices["samples"] or count).inputs
+    return graph.input.feed(normalised(x, choices["normalise"] or samples.normalisation))
 
 
 def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.float32]) -> NDArray[np.floating]:

@@ -31,8 +31,7 @@ def with_layers(graph: FloatGraph, layers: dict[str, FloatLayer]) -> FloatGraph:
 
 
 def prune(graph: FloatGraph, options: Options) -> FloatGraph:
-    """`graph` with the smallest weights of each layer 0, as `options` say. CompileError for names of layers that have no
-    weights."""
+    """`graph` with the smallest weights of each layer 0, as `options` say. CompileError for names of other layers."""
     weighted = {layer.name: layer for layer in graph.layers if isinstance(layer, Conv | Linear)}
     unknown = sorted(options.named_layers() - set(weighted))
     if unknown:

@@ -16,7 +16,7 @@ from headrace.compile import compile_network
 from headrace.config import get_config
 from headrace.evaluate import run_network, top1
 from headrace.quantisation import Options, quantise
-from headrace.quantisation.record import KEY, record
+from headrace.quantisation.record import record
 from real_graphs import chain, images
 
 
@@ -38,13 +38,13 @@ def run(*arguments: object, code: int = 0):
 def artifact(path: Path, note: bool = True) -> Path:
     options = Options(density=0.8)
     network, _ = quantise(chain(), images(40)[:16], options)
-    meta = {KEY: record(options, 16, "raw", network)} if note else {}
+    meta = record(options, 16, network) if note else {}
     Artifact(compile_network(network, get_config("small")), meta).save(path)
     return path
 
 
 def test_model(data: Path):
-    values = json.loads(run("m.onnx", "--data", data, "--compare", "--json", "--calibrate", 16).stdout)
+    values = json.loads(run("m.onnx", "--data", data, "--compare", "--json", "--samples", 16).stdout)
     network, _ = quantise(chain(), images(40)[:16], Options())
     labels = chain().run(images(40)).argmax(axis=1)
     assert values["values"] == {"float": 1.0, "int8": top1(run_network(chain(), network, images(40)), labels)}
@@ -73,6 +73,11 @@ def test_artifact(data: Path, tmp_path: Path):
     assert list(alone["values"]) == ["model"] and "layers" not in alone
     both = json.loads(run(path, "--data", data, "--limit", 6, "--json", "--model", "m.onnx", "--compare").stdout)
     assert both["values"] == {"model": alone["values"]["model"], "float": 1.0} and len(both["layers"]) == 4
+    np.save(tmp_path / "c.npy", images(40)[:16])
+    arguments = (path, "--data", data, "--limit", 6, "--json", "--model", "m.onnx", "--compare")
+    assert json.loads(run(*arguments, "--calibrate", tmp_path / "c.npy").stdout) == both
+    np.save(tmp_path / "c.npy", images(40)[16:])
+    assert "does not give the artifact's network" in run(*arguments, "--calibrate", tmp_path / "c.npy", code=1).stderr
 
 
 def test_errors(data: Path, tmp_path: Path):

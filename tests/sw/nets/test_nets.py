@@ -33,7 +33,7 @@ PARAMETERS = {
     "deepdta-protein": 101_824,
     "deepdta-head": 1_772_545,
 }
-"""Published sizes, batch normalisations folded where the definition folds them; shortcuts of ResNet-20 and -56 count."""
+"""Published sizes, batch normalisations folded where the definition folds them; the fixed shortcuts count."""
 
 
 def inputs(name: str):
