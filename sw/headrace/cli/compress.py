@@ -16,6 +16,7 @@ from ..artifact import Artifact
 from ..coding import Effort
 from ..compile import compile_network
 from ..config import CONFIGS, get_config
+from ..data.samples import NORMALISATIONS
 from ..errors import DataError
 from ..importers import SUFFIXES
 from .compress_model import Choices, build_model
@@ -90,10 +91,12 @@ class Sizes(click.ParamType):
 @click.option(
     "--calibrate",
     type=click.Path(path_type=Path),
-    metavar="X.npy",
-    help="Inputs that set the activation scales, as the model takes them: numbers (N, ...). Of LeNet-5 uint8 "
-    "(N, 28, 28), 0 to 255; default: 128 MNIST training images.",
+    metavar="X.npy|DATA",
+    help="Inputs that set the activation scales: numbers (N, ...), as the model takes them, or a data set as for "
+    "`headrace eval`. Of LeNet-5 a .npy, uint8 (N, 28, 28), 0 to 255; default: 128 MNIST training images.",
 )
+@click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Of a data set, so many.")
+@click.option("--normalise", type=click.Choice(list(NORMALISATIONS)), help="What a model takes.  [default: by data]")
 @click.option(
     "--input-shape",
     type=Sizes(),
@@ -115,6 +118,8 @@ def compress(
     prune: tuple[float, ...] | dict[str, float] | None,
     share: int | None,
     calibrate: Path | None,
+    samples: int,
+    normalise: str | None,
     input_shape: tuple[int, ...] | None,
     config: str,
     effort: str,
@@ -135,8 +140,9 @@ def compress(
         store(Path(model), output, Effort(effort), as_json)
         return
     if Path(model).suffix in SUFFIXES:
-        choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape)
-        artifact, layers = _model(Path(model), choices)
+        choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape, normalise, samples)
+        artifact, report = build_model(Path(model), choices)
+        layers = [asdict(layer) for layer in report.weights]
     else:
         with progress("compressing"):
             artifact, layers = _lenet(model, prune, share or DEFAULT_VALUES, calibrate, config, Effort(effort))
@@ -169,11 +175,6 @@ def compress(
         ],
         f"input: int8 {artifact.image.input_shape}, real value / {artifact.image.input_scale:.6g}",
     )
-
-
-def _model(path: Path, choices: Choices) -> tuple[Artifact, list[dict[str, Any]]]:
-    artifact, _, report = build_model(path, choices)
-    return artifact, [asdict(layer) for layer in report.weights]
 
 
 def _lenet(
