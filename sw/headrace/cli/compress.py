@@ -127,19 +127,19 @@ def compress(
 ) -> None:
     """Prune, share, quantise and encode a trained network into an artifact, or store a matrix.
 
-    MODEL is an .onnx file, a .pt2 file of torch.export.save, or a .npy with a matrix of n inputs by m outputs, which
-    all need --calibrate. Or it is `lenet5`, the trained network that comes with headrace, or an .npz file of the same
-    layout: conv1_weight (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800), fc2_weight (10, 500), the
-    four `_bias`, and optionally densities (4,).
+    MODEL is an .onnx file, a .pt2 file of torch.export.save, or a matrix of n inputs by m outputs as for `headrace
+    sizes`, .npy or .npz, which all need --calibrate. Or it is `lenet5`, the trained network that comes with headrace,
+    or an .npz file of the same layout: conv1_weight (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800),
+    fc2_weight (10, 500), the four `_bias`, and optionally densities (4,).
 
-    With an output named .hrw, MODEL is a matrix as for `headrace sizes`, stored as it is, bit for bit; of the options,
-    only --effort and --json matter then.
+    With an output named .hrw, MODEL is any matrix, stored as it is, bit for bit; of the options, only --effort and
+    --json matter then.
     """
     check_output(output, None if model == SHIPPED else Path(model), calibrate)
     if output.suffix == STORED:
         store(Path(model), output, Effort(effort), as_json)
         return
-    if Path(model).suffix in SUFFIXES:
+    if Path(model).suffix in SUFFIXES and not lenet.is_layout(Path(model)):
         choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape, normalise, samples)
         artifact, report = build_model(Path(model), choices)
         layers = [asdict(layer) for layer in report.weights]
