@@ -26,9 +26,7 @@ class Memory:
 
     def __post_init__(self) -> None:
         if not 0 < self.beats_per_cycle < NEVER or self.latency < 0:
-            raise ValueError(
-                f"no memory has {self.beats_per_cycle} beats a cycle, {self.latency} cycles late"
-            )
+            raise ValueError(f"no memory has {self.beats_per_cycle} beats a cycle, {self.latency} cycles late")
 
 
 @dataclass
