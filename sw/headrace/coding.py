@@ -121,7 +121,12 @@ def choose_coding(
     if strips.gathers and len(W) % GATHERED_ROWS == 0 and len(W) > WORTHWHILE * work:
         codings += _candidates(W, config, strips, slots, effort, True)
     cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
-    fast = [coding for coding, n in zip(codings, cycles, strict=True) if n <= HARDLY_MORE * min(cycles)]
+    gathered = codings[cycles.index(min(cycles))].gathered  # which costs no bytes
+    fast = [
+        coding
+        for coding, n in zip(codings, cycles, strict=True)
+        if coding.gathered == gathered and n <= HARDLY_MORE * min(cycles)
+    ]
     return min(fast, key=lambda coding: sum(coding.encoded.sizes().values()))
 
 
