@@ -38,8 +38,8 @@ HARDLY_MORE = 1.02
 ROUNDS = 3
 """Times that differential rows are cut into lanes, each time by what the lanes took the time before."""
 
-CROWDED = 0.5
-"""Part of the busiest lane's cycles in which a row leaves, from which on gathered rows are looked at."""
+WORTHWHILE = 0.01
+"""Part of the busiest lane's cycles that its rows wait for their turn, from which on gathered rows are looked at."""
 
 BITS_PER_CYCLE = 8
 """That a lane decodes in the long run."""
@@ -68,15 +68,23 @@ class Strips:
         tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES
         streams = -(-self.copies * sizes["streams"] // (BEAT_BYTES * self.ports))
         rows = self.copies * encoded.rows // (GATHERED_ROWS if gathered else 1)
-        return sum(tables + max(streams, rows * words, *lane_cycles(encoded, words)) for words in self.words)
+        return sum(tables + max(streams, rows * words, *lane_cycles(encoded, words, gathered)) for words in self.words)
 
 
-def lane_cycles(encoded: EncodedLayer, words: int) -> list[int]:
-    """What each lane takes for itself: to multiply, or to decode."""
-    lanes = zip(encoded.lane_taps, encoded.lane_symbols, encoded.lane_literals, encoded.streams, strict=True)
+def lane_cycles(encoded: EncodedLayer, words: int, gathered: bool = False) -> list[int]:
+    """What each lane takes for itself: to multiply or to decode, and a cycle in which a row waits for its turn, unless
+    it is gathered."""
+    lanes = zip(
+        encoded.lane_taps,
+        encoded.lane_symbols,
+        encoded.lane_literals,
+        encoded.streams,
+        [0 if gathered else rows for rows in encoded.lane_rows],
+        strict=True,
+    )
     return [
-        max(taps * words, symbols + 2 * literals, 8 * len(stream) // BITS_PER_CYCLE)
-        for taps, symbols, literals, stream in lanes
+        max(taps * words, symbols + 2 * literals, 8 * len(stream) // BITS_PER_CYCLE) + waits
+        for taps, symbols, literals, stream, waits in lanes
     ]
 
 
@@ -109,11 +117,16 @@ def choose_coding(
         slots: accumulator slots that the layer can have; 0: its rows must all start from zero.
     """
     codings = list(_candidates(W, config, strips, slots, effort, False))
-    work = min(max(lane_cycles(coding.encoded, 1)) for coding in codings)
-    if strips.gathers and len(W) % GATHERED_ROWS == 0 and len(W) > CROWDED * work:
+    work = min(sum(lane_cycles(coding.encoded, 1)) for coding in codings)
+    if strips.gathers and len(W) % GATHERED_ROWS == 0 and len(W) > WORTHWHILE * work:
         codings += _candidates(W, config, strips, slots, effort, True)
     cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
-    fast = [coding for coding, n in zip(codings, cycles, strict=True) if n <= HARDLY_MORE * min(cycles)]
+    gathered = codings[cycles.index(min(cycles))].gathered  # which costs no bytes
+    fast = [
+        coding
+        for coding, n in zip(codings, cycles, strict=True)
+        if coding.gathered == gathered and n <= HARDLY_MORE * min(cycles)
+    ]
     return min(fast, key=lambda coding: sum(coding.encoded.sizes().values()))
 
 
@@ -146,4 +159,4 @@ def _candidates(
                 if not made.rows_differential:
                     return
                 yield made
-                walk.correct(made.plan, lane_cycles(made.encoded, words))
+                walk.correct(made.plan, lane_cycles(made.encoded, words, gathered))
