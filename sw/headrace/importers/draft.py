@@ -19,6 +19,7 @@ from .fuse import fuse
 
 LARGEST = 1 << 23
 """Elements of one tensor of one image; devices hold fewer, and nothing larger but weights is ever allocated."""
+MOST_LAYERS = 1 << 13
 BUDGET = 1 << 29
 """Elements of all arrays that a draft makes: a few layers of a small file can name the same large weights."""
 
@@ -159,6 +160,8 @@ class Draft:
             raise Unsupported(f"an output of {output} is larger than any that a device holds")
         if isinstance(layer, Weighted):
             self.spend(layer.weights.size)
+        if len(self.layers) == MOST_LAYERS:
+            raise ModelError(self.name, [*self.problems, f"more than {MOST_LAYERS} layers"])
         self.layers.append(layer)
         self.shapes[layer.name] = output
         return Value(layer.name, output if shape is None else shape)
