@@ -161,6 +161,15 @@ def load_weights(path: Path) -> tuple[dict[str, NDArray[np.float32]], NDArray[np
     return check_weights(arrays, str(path))
 
 
+def is_layout(path: Path) -> bool:
+    """Whether the file is an .npz with any array of this layout."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(f"{key}.npy" in archive.namelist() for key in KEYS)
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile):
+        return False
+
+
 def _member(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
     """An array of an .npz; ValueError where it claims to be larger than it can be."""
     member = archive.getinfo(name)

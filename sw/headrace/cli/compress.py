@@ -16,6 +16,7 @@ from ..artifact import Artifact
 from ..coding import Effort
 from ..compile import compile_network
 from ..config import CONFIGS, get_config
+from ..data.samples import NORMALISATIONS
 from ..errors import DataError
 from ..importers import SUFFIXES
 from .compress_model import Choices, build_model
@@ -90,10 +91,12 @@ class Sizes(click.ParamType):
 @click.option(
     "--calibrate",
     type=click.Path(path_type=Path),
-    metavar="X.npy",
-    help="Inputs that set the activation scales, as the model takes them: numbers (N, ...). Of LeNet-5 uint8 "
-    "(N, 28, 28), 0 to 255; default: 128 MNIST training images.",
+    metavar="X.npy|DATA",
+    help="Inputs that set the activation scales: numbers (N, ...), as the model takes them, or a data set as for "
+    "`headrace eval`. Of LeNet-5 a .npy, uint8 (N, 28, 28), 0 to 255; default: 128 MNIST training images.",
 )
+@click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Of a data set, so many.")
+@click.option("--normalise", type=click.Choice(list(NORMALISATIONS)), help="What a model takes.  [default: by data]")
 @click.option(
     "--input-shape",
     type=Sizes(),
@@ -115,6 +118,8 @@ def compress(
     prune: tuple[float, ...] | dict[str, float] | None,
     share: int | None,
     calibrate: Path | None,
+    samples: int,
+    normalise: str | None,
     input_shape: tuple[int, ...] | None,
     config: str,
     effort: str,
@@ -122,21 +127,22 @@ def compress(
 ) -> None:
     """Prune, share, quantise and encode a trained network into an artifact, or store a matrix.
 
-    MODEL is an .onnx file, a .pt2 file of torch.export.save, or a .npy with a matrix of n inputs by m outputs, which
-    all need --calibrate. Or it is `lenet5`, the trained network that comes with headrace, or an .npz file of the same
-    layout: conv1_weight (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800), fc2_weight (10, 500), the
-    four `_bias`, and optionally densities (4,).
+    MODEL is an .onnx file, a .pt2 file of torch.export.save, or a matrix of n inputs by m outputs as for `headrace
+    sizes`, .npy or .npz, which all need --calibrate. Or it is `lenet5`, the trained network that comes with headrace,
+    or an .npz file of the same layout: conv1_weight (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800),
+    fc2_weight (10, 500), the four `_bias`, and optionally densities (4,).
 
-    With an output named .hrw, MODEL is a matrix as for `headrace sizes`, stored as it is, bit for bit; of the options,
-    only --effort and --json matter then.
+    With an output named .hrw, MODEL is any matrix, stored as it is, bit for bit; of the options, only --effort and
+    --json matter then.
     """
     check_output(output, None if model == SHIPPED else Path(model), calibrate)
     if output.suffix == STORED:
         store(Path(model), output, Effort(effort), as_json)
         return
-    if Path(model).suffix in SUFFIXES:
-        choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape)
-        artifact, layers = _model(Path(model), choices)
+    if Path(model).suffix in SUFFIXES and not lenet.is_layout(Path(model)):
+        choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape, normalise, samples)
+        artifact, report = build_model(Path(model), choices)
+        layers = [asdict(layer) for layer in report.weights]
     else:
         with progress("compressing"):
             artifact, layers = _lenet(model, prune, share or DEFAULT_VALUES, calibrate, config, Effort(effort))
@@ -169,11 +175,6 @@ def compress(
         ],
         f"input: int8 {artifact.image.input_shape}, real value / {artifact.image.input_scale:.6g}",
     )
-
-
-def _model(path: Path, choices: Choices) -> tuple[Artifact, list[dict[str, Any]]]:
-    artifact, _, report = build_model(path, choices)
-    return artifact, [asdict(layer) for layer in report.weights]
 
 
 def _lenet(

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from ..artifact import Artifact
 from ..coding import Effort
 from ..compile import compile_network
 from ..config import get_config
+from ..data.samples import normalised, open_samples
 from ..errors import DataError
 from ..floats import Conv, FloatGraph, Linear
 from ..importers import import_model
 from ..quantisation import Options, Report, quantise
-from ..quantisation.record import record
+from ..quantisation.record import KEY, record
 from .files import load_array
 from .output import progress
 
@@ -31,10 +33,12 @@ class Choices:
     densities: tuple[float, ...] | dict[str, float] | None
     values: int | None
     input_shape: tuple[int, ...] | None
+    normalise: str | None
+    samples: int
 
 
-def build_model(path: Path, choices: Choices) -> tuple[Artifact, FloatGraph, Report]:
-    """The artifact, the network in real numbers, and what quantisation did.
+def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
+    """The artifact, and what quantisation did.
 
     Raises the errors of `import_model`, `quantise` and `compile_network`; DataError without calibration data that
     fits; click.BadParameter for densities that do not fit the layers.
@@ -43,31 +47,41 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, FloatGraph, Rep
         graph = import_model(path, choices.input_shape)
     weighted = [layer.name for layer in graph.layers if isinstance(layer, Conv | Linear)]
     options = Options(density=_densities(choices.densities, weighted), values=choices.values)
-    x = calibration(graph, choices.calibrate)
+    x, normalisation = calibration(graph, choices)
     with progress("calibrating") as show:
         network, report = quantise(graph, x, options, show)
     with progress("encoding") as show:
         image = compile_network(network, get_config(choices.config), show, choices.effort)
     meta = {
         "source": path.name,
-        **record(options, len(x), network),
         "effort": choices.effort.value,
+        KEY: record(options, len(x), normalisation, network),
     }
-    return Artifact(image, meta), graph, report
+    return Artifact(image, meta), report
 
 
-def calibration(graph: FloatGraph, path: Path | None) -> np.ndarray:
-    """What the device gets of the inputs in a file, float32 (N, C, H, W), N at least 1. DataError for other arrays."""
+def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32], str]:
+    """What the device gets of the inputs asked for, (N, C, H, W), N at least 1; and how they were normalised.
+
+    DataError for inputs that are missing or do not fit.
+    """
     wanted = ", ".join(map(str, ("N", *graph.input.model_shape)))
-    if path is None:
-        raise DataError(f"a model needs --calibrate X.npy: some of its inputs, numbers ({wanted})")
+    source = choices.calibrate
+    if source is None:
+        raise DataError(f"a model needs --calibrate: some of its inputs, a .npy of numbers ({wanted}), or a data set")
+    if source.suffix == ".npy":
+        inputs, usual = load_array(source), "raw"
+    else:
+        samples = open_samples(str(source), "train").first(choices.samples)
+        inputs, usual = samples.inputs, samples.normalisation
+    normalisation = choices.normalise or usual
     try:
-        x = graph.input.feed(load_array(path))
+        x = graph.input.feed(inputs if normalisation == "raw" else normalised(inputs, normalisation))
     except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{source}: {error}") from None
     if not len(x):
-        raise DataError(f"{path} holds no input")
-    return x
+        raise DataError(f"{source} holds no input")
+    return x, normalisation
 
 
 def _densities(given: tuple[float, ...] | dict[str, float] | None, layers: list[str]) -> float | dict[str, float]:

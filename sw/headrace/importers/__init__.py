@@ -8,14 +8,14 @@ from pathlib import Path
 from headrace.errors import FormatError
 from headrace.floats import FloatGraph
 
-SUFFIXES = (".onnx", ".pt2", ".npy")
+SUFFIXES = (".onnx", ".pt2", ".npy", ".npz")
 
 
 def import_model(path: Path, input_shape: Sequence[int] | None = None) -> FloatGraph:
-    """The network of a .onnx file, of a .pt2 file that `torch.export.save` has written, or of a .npy matrix.
+    """The network of a .onnx file, of a .pt2 file that `torch.export.save` has written, or of a .npy or .npz matrix.
 
     `input_shape` is that of one input, without the batch, where the file leaves sizes open. FormatError for a file
-    that is damaged or of another kind (DataError for a .npy), ModelError that names everything that the device cannot
+    that is damaged or of another kind (DataError for a matrix), ModelError that names everything that the device cannot
     run, HeadraceError without the package that reads .onnx files. Nothing in a file is ever run.
     """
     if path.suffix == ".onnx":
@@ -26,7 +26,7 @@ def import_model(path: Path, input_shape: Sequence[int] | None = None) -> FloatG
         from .torch import import_pt2
 
         return import_pt2(path, input_shape)
-    if path.suffix == ".npy":
+    if path.suffix in (".npy", ".npz"):
         from .matrix import import_matrix
 
         return import_matrix(path)

@@ -82,7 +82,8 @@ def mistaken(tmp_path: Path, *arguments: object) -> str:
 
 
 def test_mistakes(tmp_path: Path):
-    assert "is not a file" in mistaken(tmp_path, tmp_path / "none.npz")
+    assert "is not a file" in mistaken(tmp_path, tmp_path / "none")
+    assert "No such file" in mistaken(tmp_path, tmp_path / "none.npz")
     assert "is not a file" in mistaken(tmp_path, "resnet8")
     (tmp_path / "text").write_text("hello")
     assert "not a readable .npz" in mistaken(tmp_path, tmp_path / "text")
