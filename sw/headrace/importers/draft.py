@@ -19,6 +19,7 @@ from .fuse import fuse
 
 LARGEST = 1 << 23
 """Elements of one tensor of one image; devices hold fewer, and nothing larger but weights is ever allocated."""
+MOST_LAYERS = 1 << 13
 BUDGET = 1 << 29
 """Elements of all arrays that a draft makes: a few layers of a small file can name the same large weights."""
 
@@ -43,11 +44,14 @@ class Node:
     @property
     def layer(self) -> str:
         """What its layer is to be called: as the module, or "features.0" for the node "/features/0/Conv"."""
-        *path, last = self.name.strip("/").split("/")
+        printable = "".join(c if c.isprintable() else "_" for c in self.module or self.name)
+        if self.module:
+            return printable
+        *path, last = printable.strip("/").split("/")
         own = last.removeprefix("node_")
         weighted = path and self.operator in ("Conv", "Gemm", "MatMul") and own.startswith(self.operator)
         short = ".".join(path if weighted else [*path, own])
-        return self.module or short or self.operator
+        return short or "layer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +163,8 @@ class Draft:
             raise Unsupported(f"an output of {output} is larger than any that a device holds")
         if isinstance(layer, Weighted):
             self.spend(layer.weights.size)
+        if len(self.layers) == MOST_LAYERS:
+            raise ModelError(self.name, [*self.problems, f"more than {MOST_LAYERS} layers"])
         self.layers.append(layer)
         self.shapes[layer.name] = output
         return Value(layer.name, output if shape is None else shape)

@@ -43,7 +43,7 @@ def fuse(source: Input, layers: Sequence[FloatLayer], last: str) -> tuple[Input,
     What remains has the name of the layer with the weights. ValueError naming a layer whose weights leave float32.
     """
     fusing = _Fusing(source, layers, last)
-    while fusing.step():
+    while fusing.sweep():
         pass
     return fusing.source, list(fusing.layers.values())
 
@@ -56,20 +56,19 @@ class _Fusing:
             if layer.name in needed:
                 needed |= set(layer.inputs)
         self.layers = {layer.name: layer for layer in layers if layer.name in needed}
+        self.readers: dict[str, set[str]] = {name: set() for name in (INPUT, *self.layers)}
+        for layer in self.layers.values():
+            for name in layer.inputs:
+                self.readers[name].add(layer.name)
 
-    def step(self) -> bool:
-        """Fuse one layer; False where none can be."""
-        for layer in list(self.layers.values()):
+    def sweep(self) -> bool:
+        """Fuse what can be, in order; False where nothing can."""
+        fused = False
+        for name in list(self.layers):
+            layer = self.layers.get(name)
             if isinstance(layer, Conv) and _is_pointwise(layer):
-                if layer.padding != NONE:
-                    if self._pad_readers(layer):
-                        return True
-                elif self._into_producer(layer):
-                    return True
-        return False
-
-    def _readers(self, name: str) -> list[FloatLayer]:
-        return [layer for layer in self.layers.values() if name in layer.inputs]
+                fused |= self._into_producer(layer) if layer.padding == NONE else self._into_readers(layer)
+        return fused
 
     def _into_producer(self, layer: Conv) -> bool:
         name = layer.inputs[0]
@@ -79,7 +78,7 @@ class _Fusing:
         if plain and limits == (-inf, inf) and (layer.name != self.last or name != INPUT):
             self._drop(layer, name)
             return True
-        if len(self._readers(name)) > 1 or name == self.last:
+        if len(self.readers[name]) > 1:
             return False
         if name == INPUT:
             if limits != (-inf, inf) or len(self.layers) == 1:
@@ -88,49 +87,36 @@ class _Fusing:
             self._drop(layer, INPUT)
             return True
         producer = self.layers[name]
-        if isinstance(producer, MaxPool) and plain:  # a maximum of limited numbers is the limited maximum
-            self._swap(producer, layer)
-            return True
-        if not isinstance(producer, Limited):
-            return False
-        unlimited = (producer.low, producer.high) == (-inf, inf)
-        if isinstance(producer, Conv | Linear) and (unlimited or plain):
-            merged: FloatLayer = _scaled(producer, scale, offset, *_both(producer, limits))
-        elif plain:
+        while plain and isinstance(producer, MaxPool):  # a maximum of limited numbers is the limited maximum
+            before = producer.inputs[0]
+            if before == INPUT or len(self.readers[before]) > 1:
+                return False
+            producer = self.layers[before]
+        if isinstance(producer, Conv | Linear) and (plain or (producer.low, producer.high) == (-inf, inf)):
+            self.layers[producer.name] = _scaled(producer, scale, offset, *_both(producer, limits))
+        elif isinstance(producer, Limited) and plain:
             low, high = _both(producer, limits)
-            merged = replace(producer, low=low, high=high)
+            self.layers[producer.name] = replace(producer, low=low, high=high)
         else:
             return False
-        self.layers[name] = merged
         self._drop(layer, name)
         return True
 
     def _drop(self, layer: FloatLayer, name: str) -> None:
         """Whoever reads `layer` reads `name` from now on."""
         del self.layers[layer.name]
-        for reader in self._readers(layer.name):
-            inputs = tuple(name if one == layer.name else one for one in reader.inputs)
-            self.layers[reader.name] = replace(reader, inputs=inputs)
+        self.readers[name].discard(layer.name)
+        self._redirect(layer.name, name)
         if layer.name == self.last:
             self.last = name
 
-    def _swap(self, pool: MaxPool, layer: Conv) -> None:
-        """`layer`, which reads `pool`, comes before it. The pool takes the last place, and with it its readers."""
-        first, then = replace(layer, inputs=pool.inputs), replace(pool, inputs=(layer.name,))
-        order = []
-        for one in self.layers.values():
-            if one is pool:
-                order += [first, then]
-            elif one is not layer:
-                order.append(one)
-        readers = {one.name for one in self._readers(layer.name)}
-        self.layers = {one.name: one for one in order}
-        for name in readers:
+    def _redirect(self, old: str, new: str) -> None:
+        """Whoever reads `old` reads `new` from now on."""
+        for name in self.readers.pop(old):
             reader = self.layers[name]
-            inputs = tuple(pool.name if one == layer.name else one for one in reader.inputs)
+            inputs = tuple(new if one == old else one for one in reader.inputs)
             self.layers[name] = replace(reader, inputs=inputs)
-        if self.last == layer.name:
-            self.last = pool.name
+            self.readers[new].add(name)
 
     def _scale_input(self, scale: NDArray[np.float32], offset: NDArray[np.float32]) -> None:
         before_scale = 1 if self.source.scale is None else self.source.scale
@@ -138,13 +124,12 @@ class _Fusing:
         total = np.float32(1) * before_scale * scale, before_offset * scale + offset
         self.source = replace(self.source, scale=total[0], offset=total[1])
 
-    def _pad_readers(self, layer: Conv) -> bool:
+    def _into_readers(self, layer: Conv) -> bool:
         """Padding is folded into the layers that read it, where all of them can take it."""
         plain = (layer.weights == 1).all() and (layer.bias == 0).all() and (layer.low, layer.high) == (-inf, inf)
-        readers = self._readers(layer.name)
         if not plain or layer.name == self.last:
             return False
-        padded = [self._padded(reader, layer) for reader in readers]
+        padded = [self._padded(self.layers[reader], layer) for reader in self.readers[layer.name]]
         if None in padded:
             return False
         for reader in padded:
