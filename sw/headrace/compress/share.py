@@ -80,7 +80,7 @@ def share_kmeans(values: ArrayLike, k: int) -> tuple[NDArray[np.float32], NDArra
 
 def _gathered(
     distinct: NDArray[np.float64], inverse: NDArray[np.integer], counts: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.integer], NDArray[np.integer]]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """`np.unique`'s arrays again, of the means of MOST_DISTINCT groups of neighbouring values, as many in each."""
     place = np.arange(distinct.size) * MOST_DISTINCT // distinct.size
     totals = np.bincount(place, weights=counts)
