@@ -29,8 +29,8 @@ class ModelError(HeadraceError):
     """A trained network holds what the device cannot run. The message names all of it."""
 
     def __init__(self, model: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        """One line each: operator, name, shapes, the reason, and what to do."""
+        self.problems = tuple("".join(c if c.isprintable() else "?" for c in one) for one in problems)
+        """One line each: operator, name, shapes, the reason, and what to do. Names come from a file: no line breaks."""
         count = "" if len(self.problems) == 1 else f"{len(self.problems)} problems: "
         super().__init__(f"{model}: {count}{'; '.join(self.problems)}")
 

@@ -86,7 +86,8 @@ def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **ch
             reconstruct=choices["fit"],
             equalise=choices["equalise"],
         )
-        calibration = _calibration(graph, data, samples, CALIBRATION, choices)
+        normalisation = choices["normalise"] or samples.normalisation
+        calibration = _calibration(graph, data, normalisation, CALIBRATION, choices)
         with progress("calibrating") as show:
             network, report = quantise(graph, calibration, options, show)
         _score(outcome, "float", _run(graph, None, x), samples)
@@ -118,21 +119,24 @@ def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices
         return
     _score(outcome, "float", _run(graph, None, x), samples)
     if choices["comparing"]:
-        options, count, digest = read_record(artifact.meta)
-        calibration = _calibration(graph, data, samples, count, choices)
+        options, count, normalisation, digest = read_record(artifact.meta)
+        if normalisation not in NORMALISATIONS:
+            raise DataError(f"{path}: no normalisation {normalisation!r} is known")
+        calibration = _calibration(graph, data, normalisation, count, choices)
         with progress("calibrating") as show:
             network, report = quantise_again(graph, calibration, options, digest, show)
         outcome.layers = _compare(network, report, x)
 
 
 def _calibration(
-    graph: FloatGraph, data: str, samples: Samples, count: int, choices: dict[str, Any]
+    graph: FloatGraph, data: str, normalisation: str, count: int, choices: dict[str, Any]
 ) -> NDArray[np.float32]:
     """From the file given, or the first samples of the training split; a set without splits gives its own first."""
     if choices["calibrate"] is not None:
-        return graph.input.feed(load_array(choices["calibrate"]))
+        x = load_array(choices["calibrate"])
+        return graph.input.feed(x if normalisation == "raw" else normalised(x, normalisation))
     x = open_samples(data, "train").first(choices["samples"] or count).inputs
-    return graph.input.feed(normalised(x, choices["normalise"] or samples.normalisation))
+    return graph.input.feed(normalised(x, normalisation))
 
 
 def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.float32]) -> NDArray[np.floating]:

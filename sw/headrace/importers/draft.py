@@ -44,11 +44,14 @@ class Node:
     @property
     def layer(self) -> str:
         """What its layer is to be called: as the module, or "features.0" for the node "/features/0/Conv"."""
-        *path, last = self.name.strip("/").split("/")
+        printable = "".join(c if c.isprintable() else "_" for c in self.module or self.name)
+        if self.module:
+            return printable
+        *path, last = printable.strip("/").split("/")
         own = last.removeprefix("node_")
         weighted = path and self.operator in ("Conv", "Gemm", "MatMul") and own.startswith(self.operator)
         short = ".".join(path if weighted else [*path, own])
-        return self.module or short or self.operator
+        return short or "layer"
 
 
 @dataclass(frozen=True, eq=False)

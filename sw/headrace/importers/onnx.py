@@ -46,16 +46,24 @@ class _Import:
 
     def run(self) -> FloatGraph:
         try:
-            for tensor in self.graph.initializer:
-                self.constants[tensor.name] = tensor_array(tensor, self.folder)
+            output = self._walk()
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            what = " ".join(f"{type(error).__name__} {error}".split())
+            raise FormatError(f"{self.path} is damaged: {what}") from None
         except FormatError as error:
             raise FormatError(f"{self.path}: {error}") from None
+        return self.draft.finish(output)
+
+    def _walk(self) -> Value:
+        """Every tensor and node in order; the output."""
+        for tensor in self.graph.initializer:
+            self.constants[tensor.name] = tensor_array(tensor, self.folder)
         if self.graph.sparse_initializer:
             raise ModelError(self.draft.name, ["weights in sparse form; export them as plain tensors"])
         self._input()
         for number, proto in enumerate(self.graph.node):
             self._node(number, proto)
-        return self.draft.finish(self._output())
+        return self._output()
 
     def _input(self) -> None:
         inputs = [one for one in self.graph.input if one.name not in self.constants]

@@ -15,26 +15,31 @@ from .pipeline import quantise
 from .report import Report, network_digest
 from .walk import Floats
 
+KEY = "quantisation"
+"""In an artifact's `meta`."""
 
-def record(options: Options, calibration_inputs: int, network: Network) -> dict[str, Any]:
-    """Entries of an artifact's `meta`: options, how many inputs calibrated, and the digest of the integers."""
+
+def record(options: Options, images: int, normalisation: str, network: Network) -> dict[str, Any]:
+    """What JSON holds: options, how many inputs calibrated, how they were normalised, the digest of the integers."""
     return {
         "options": options.to_json(),
-        "calibration_inputs": calibration_inputs,
+        "images": images,
+        "normalisation": normalisation,
         "digest": network_digest(network),
     }
 
 
-def read_record(meta: Mapping[str, Any]) -> tuple[Options, int, str]:
-    """Options, calibration inputs and digest of `meta`. FormatError where it has no such entries."""
+def read_record(meta: Mapping[str, Any]) -> tuple[Options, int, str, str]:
+    """Options, images, normalisation and digest of an artifact's `meta`. FormatError where it has no such note."""
+    note = meta.get(KEY)
     try:
-        options = Options(**meta["options"])
-        count, digest = meta["calibration_inputs"], meta["digest"]
+        options = Options(**note["options"])  # type: ignore[index]
+        images, normalisation, digest = note["images"], note["normalisation"], note["digest"]  # type: ignore[index]
     except (TypeError, KeyError, ValueError):
         raise FormatError("the artifact does not say how it was quantised") from None
-    if type(count) is not int or count < 1 or not isinstance(digest, str):
-        raise FormatError("the artifact's note on its quantisation is damaged")
-    return options, count, digest
+    if type(images) is not int or images < 1 or not isinstance(normalisation, str) or not isinstance(digest, str):
+        raise FormatError("the artifact's note on quantisation is damaged")
+    return options, images, normalisation, digest
 
 
 def quantise_again(
@@ -43,5 +48,5 @@ def quantise_again(
     """The network that was compiled. FormatError where model or data are others than those it was made with."""
     network, report = quantise(graph, calibration, options, progress)
     if network_digest(network) != digest:
-        raise FormatError("this model with this calibration data does not give the artifact's network")
+        raise FormatError("this model with this data does not give the artifact's network")
     return network, report

@@ -16,7 +16,7 @@ from headrace.compile import compile_network
 from headrace.config import get_config
 from headrace.evaluate import run_network, top1
 from headrace.quantisation import Options, quantise
-from headrace.quantisation.record import record
+from headrace.quantisation.record import KEY, record
 from real_graphs import chain, images
 
 
@@ -38,7 +38,7 @@ def run(*arguments: object, code: int = 0):
 def artifact(path: Path, note: bool = True) -> Path:
     options = Options(density=0.8)
     network, _ = quantise(chain(), images(40)[:16], options)
-    meta = record(options, 16, network) if note else {}
+    meta = {KEY: record(options, 16, "raw", network)} if note else {}
     Artifact(compile_network(network, get_config("small")), meta).save(path)
     return path
 

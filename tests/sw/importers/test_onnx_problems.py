@@ -115,6 +115,15 @@ def test_operators_of_others(tmp_path: Path):
     assert "the operators of 'qonnx.custom_op.general' are unknown" in problems(nodes, tmp_path)[0]
 
 
+def test_names_with_line_breaks(tmp_path: Path):
+    nodes = chain(("Conv", ["w"]), ("Tan\n",))
+    nodes[0].name, nodes[1].name = "a\x1b[2J", "b\nc"
+    assert problems(nodes, tmp_path)[0].startswith("Tan? 'b\\nc' of (4, 6, 6): ")
+    nodes[0].output[0] = "y"
+    graph = import_model(saved(model(nodes[:1], IMAGE, CONSTANTS), tmp_path))
+    assert [layer.name for layer in graph.layers] == ["a_[2J"]
+
+
 def test_weights_that_are_no_numbers(tmp_path: Path):
     found = problems(chain(("Conv", ["w"])), tmp_path, w=np.full((4, 3, 3, 3), np.nan, np.float32))
     assert "NaN" in found[0]

@@ -15,7 +15,7 @@ from headrace.errors import CompileError, FormatError
 from headrace.evaluate import compare, integer_input, run_float, run_network
 from headrace.network import Conv2d
 from headrace.quantisation import Options, quantise
-from headrace.quantisation.record import quantise_again, read_record, record
+from headrace.quantisation.record import KEY, quantise_again, read_record, record
 from headrace.quantisation.report import network_digest
 from headrace.session import Session
 from real_graphs import chain, graph, images, linear, residual
@@ -121,14 +121,14 @@ def test_compare_finds_the_layer_that_loses():
 def test_record_gives_the_network_again():
     options = Options(density={"first": 0.5}, values=16, equalise=True)
     network, _ = quantise(chain(), CALIBRATION[:32], options)
-    note = record(options, 32, network)
-    read, count, digest = read_record(note)
-    assert (read, count) == (options, 32)
+    note = record(options, 32, "raw", network)
+    read, count, normalisation, digest = read_record({KEY: note})
+    assert (read, count, normalisation) == (options, 32, "raw")
     again, _ = quantise_again(chain(), CALIBRATION[:32], read, digest)
     assert network_digest(again) == digest
     with pytest.raises(FormatError, match="does not give the artifact's network"):
         quantise_again(chain(1), CALIBRATION[:32], read, digest)
-    for damaged in ({}, {"options": 3}, {"options": {"nothing": 1}}, note | {"calibration_inputs": "8"}):
+    for damaged in ({}, {KEY: 3}, {KEY: {"options": {"nothing": 1}}}, {KEY: note | {"images": "8"}}):
         with pytest.raises(FormatError, match="quantis"):
             read_record(damaged)
 
