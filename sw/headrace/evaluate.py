@@ -107,8 +107,8 @@ def compare(
 ) -> list[LayerNoise]:
     """Noise of each integer layer, all errors of the layers before it included, in the network's order.
 
-    scales: of `quantisation.Report`. x: the model's own inputs. DataError where the network has a layer that the real
-    one lacks, so that it is no quantisation of it.
+    graph, scales: `reference` and `scales` of `quantisation.Report`. x: the model's own inputs. DataError where the
+    network has a layer that the real one lacks, so that it is no quantisation of it.
     """
     missing = [layer.name for layer in network.layers if layer.name not in {one.name for one in graph.layers}]
     if missing or any(layer.name not in scales for layer in network.layers):

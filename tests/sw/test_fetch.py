@@ -214,7 +214,10 @@ def test_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", mirror)
     seen: list[str] = []
     fetch.fetch(
-        fetch.MNIST, write(tmp_path, {NAMES[1]: CONTENT[NAMES[1]], NAMES[3]: b"bad"}), None, lambda n, *_: seen.append(n)
+        fetch.MNIST,
+        write(tmp_path, {NAMES[1]: CONTENT[NAMES[1]], NAMES[3]: b"bad"}),
+        None,
+        lambda n, *_: seen.append(n),
     )
     check_whole(tmp_path)
     assert [url for url, _ in mirror.asked] == [f"https://a.invalid/{NAMES[i]}.gz" for i in (0, 2, 3)]

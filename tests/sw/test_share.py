@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from headrace.compress import share
 from headrace.compress.prune import magnitude_mask
 from headrace.compress.share import share_kmeans, share_layer
 from headrace.errors import HeadraceError
@@ -134,3 +135,13 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HeadraceError, match="pip install"):
         share_kmeans([1.0, 2.0, 3.0], 2)
     assert share_kmeans([1.0, 2.0], 2)[0].tolist() == [1.0, 2.0]  # nothing to cluster, nothing needed
+
+
+def test_many_distinct_values_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).normal(0, 1, 30_000)
+    exact, exact_labels = share_kmeans(values, 9)
+    monkeypatch.setattr(share, "MOST_DISTINCT", 2000)
+    centres, labels = share_kmeans(values, 9)
+    assert np.abs(centres - exact).max() < 0.02 and (labels == exact_labels).mean() > 0.98
+    errors = [np.square(values - c[n]).sum() for c, n in ((exact, exact_labels), (centres, labels))]
+    assert errors[1] < 1.001 * errors[0]

@@ -23,6 +23,7 @@ from ..quantisation import Options, Report, quantise
 from ..quantisation.options import METHODS
 from ..quantisation.record import quantise_again, read_record
 from ..session import Session
+from .files import load_array
 from .output import json_option, print_json, print_table, progress
 
 CALIBRATION = 128
@@ -51,14 +52,14 @@ class Outcome:
 @click.option(
     "--compare", "comparing", is_flag=True, help="Signal to quantisation noise of each layer; needs the model."
 )
-@click.option(
-    "--calibrate", type=click.IntRange(1), default=CALIBRATION, show_default=True, help="Training samples used."
-)
+@click.option("--calibrate", type=click.Path(path_type=Path), metavar="X.npy", help="Calibrate with these inputs.")
+@click.option("--samples", type=click.IntRange(1), help=f"Else: training samples to use. [default: {CALIBRATION}]")
 @click.option("--method", type=click.Choice(METHODS), default="mse", show_default=True, help="Of calibration.")
 @click.option(
     "--density", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Weights kept, of a model."
 )
 @click.option("--values", type=click.IntRange(2, 256), help="Shared weights of each layer of a model.")
+@click.option("--fit", is_flag=True, help="Fit what pruning leaves of a model's weights to the dense layers' outputs.")
 @click.option("--equalise", is_flag=True, help="Cross-layer equalisation of a model.")
 @json_option
 def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **choices: Any) -> None:
@@ -82,15 +83,17 @@ def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **ch
             calibration=choices["method"],
             density=choices["density"],
             values=choices["values"],
+            reconstruct=choices["fit"],
             equalise=choices["equalise"],
         )
-        calibration = _calibration(graph, data, choices["calibrate"], choices["normalise"] or samples.normalisation)
+        normalisation = choices["normalise"] or samples.normalisation
+        calibration = _calibration(graph, data, normalisation, CALIBRATION, choices)
         with progress("calibrating") as show:
             network, report = quantise(graph, calibration, options, show)
         _score(outcome, "float", _run(graph, None, x), samples)
         _score(outcome, "int8", _run(graph, network, x), samples)
         if choices["comparing"]:
-            outcome.layers = _compare(graph, network, report, x)
+            outcome.layers = _compare(network, report, x)
     _show(source, samples, outcome, as_json)
 
 
@@ -119,15 +122,21 @@ def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices
         options, count, normalisation, digest = read_record(artifact.meta)
         if normalisation not in NORMALISATIONS:
             raise DataError(f"{path}: no normalisation {normalisation!r} is known")
-        calibration = _calibration(graph, data, count, normalisation)
+        calibration = _calibration(graph, data, normalisation, count, choices)
         with progress("calibrating") as show:
             network, report = quantise_again(graph, calibration, options, digest, show)
-        outcome.layers = _compare(graph, network, report, x)
+        outcome.layers = _compare(network, report, x)
 
 
-def _calibration(graph: FloatGraph, data: str, count: int, normalisation: str) -> NDArray[np.float32]:
-    """The first samples of the training split; of a set without splits its own first ones."""
-    return graph.input.feed(normalised(open_samples(data, "train").first(count).inputs, normalisation))
+def _calibration(
+    graph: FloatGraph, data: str, normalisation: str, count: int, choices: dict[str, Any]
+) -> NDArray[np.float32]:
+    """From the file given, or the first samples of the training split; a set without splits gives its own first."""
+    if choices["calibrate"] is not None:
+        x = load_array(choices["calibrate"])
+        return graph.input.feed(x if normalisation == "raw" else normalised(x, normalisation))
+    x = open_samples(data, "train").first(choices["samples"] or count).inputs
+    return graph.input.feed(normalised(x, normalisation))
 
 
 def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -135,9 +144,9 @@ def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.float32]) -> 
         return run_float(graph, x, show) if network is None else run_network(graph, network, x, show)
 
 
-def _compare(graph: FloatGraph, network: Network, report: Report, x: NDArray[np.float32]) -> list[LayerNoise]:
+def _compare(network: Network, report: Report, x: NDArray[np.float32]) -> list[LayerNoise]:
     with progress("comparing layers") as show:
-        return compare(graph, network, report.scales, x, show)
+        return compare(report.reference, network, report.scales, x, show)
 
 
 def _score(outcome: Outcome, name: str, outputs: NDArray[np.floating], samples: Samples) -> None:

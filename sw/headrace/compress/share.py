@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from headrace.errors import HeadraceError
 
+MOST_DISTINCT = 1 << 16
+"""Values that k-means works on: more are first gathered in as many groups of neighbours, each with its mean."""
 SMALLEST_LIMIT = 8  # coarsest integer range tried for a layer: beyond it int8 has always been better
 
 
@@ -38,6 +40,7 @@ def share_kmeans(values: ArrayLike, k: int) -> tuple[NDArray[np.float32], NDArra
     """k-means in one dimension (CWS of arXiv 2108.12704, but over surviving weights only).
 
     values: (n,), finite. k >= 1. Deterministic: centres start at the quantiles (i + 1/2) / k.
+    Of more than MOST_DISTINCT distinct values, neighbours in groups of equal size share a label.
     Returns (centres float32 sorted ascending, at most k of them; label of each value, int64). With at most k distinct
     values the centres are those values. Raises ValueError on wrong arguments, HeadraceError without scikit-learn.
     """
@@ -57,6 +60,8 @@ def share_kmeans(values: ArrayLike, k: int) -> tuple[NDArray[np.float32], NDArra
         threads = import_module("threadpoolctl")  # scikit-learn depends on it; it has no type hints
     except ImportError:
         raise HeadraceError("weight sharing needs scikit-learn: pip install 'headrace[compress]'") from None
+    if distinct.size > MOST_DISTINCT:
+        distinct, inverse, counts = _gathered(distinct, inverse, counts)
     quantiles = np.cumsum(counts) / flat.size
     start = distinct[np.searchsorted(quantiles, (np.arange(k) + 0.5) / k)]
     if np.unique(start).size < k:  # one value fills several quantiles: spread over the distinct values instead
@@ -71,6 +76,16 @@ def share_kmeans(values: ArrayLike, k: int) -> tuple[NDArray[np.float32], NDArra
     rank[order] = np.arange(k)
     centres = means.cluster_centers_[order, 0] * span + low
     return centres.astype(np.float32), rank[means.labels_][inverse]
+
+
+def _gathered(
+    distinct: NDArray[np.float64], inverse: NDArray[np.integer], counts: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """`np.unique`'s arrays again, of the means of MOST_DISTINCT groups of neighbouring values, as many in each."""
+    place = np.arange(distinct.size) * MOST_DISTINCT // distinct.size
+    totals = np.bincount(place, weights=counts)
+    means = np.bincount(place, weights=distinct * counts) / totals
+    return means, place[inverse], totals.astype(np.int64)
 
 
 def share_layer(W: ArrayLike, mask: ArrayLike, k: int, limit: int = 127) -> SharedLayer:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.errors import CompileError
 from headrace.floats import Conv, FloatGraph, FloatLayer, Linear
 
 from .compress import with_layers
@@ -17,7 +18,7 @@ IMAGES = 128
 
 
 def channel_means(graph: FloatGraph, x: Floats) -> dict[str, NDArray[np.float64]]:
-    """Mean output (M,) of each layer with weights, before its limits."""
+    """Mean output (M,) of each layer with weights, before its limits. CompileError where one is not finite."""
     means: dict[str, NDArray[np.float64]] = {}
 
     def visit(index: int, inputs: tuple[Floats, ...]) -> Floats:
@@ -26,6 +27,8 @@ def channel_means(graph: FloatGraph, x: Floats) -> dict[str, NDArray[np.float64]
             return layer.run(*inputs)
         y = unlimited(layer, inputs)
         means[layer.name] = y.mean(axis=(0, 2, 3), dtype=np.float64)
+        if not np.isfinite(means[layer.name]).all():
+            raise CompileError(f"{layer.name}: the calibration data gives outputs that are not finite")
         return limited(layer, y)
 
     walk(graph, x[:IMAGES], visit)

@@ -22,11 +22,9 @@ Progress = Callable[[int, int], None]
 def calibrate(graph: FloatGraph, x: Floats, options: Options, progress: Progress | None = None) -> list[float]:
     """Real units of a step of each tensor: the input's, then every layer's output.
 
-    Tensors that a maximum or a concatenation joins have one scale, the widest they need. x: (N, *input.shape).
-    CompileError for data that is empty, or that leads to a NaN or an infinity.
+    Tensors that a maximum or a concatenation joins have one scale, the widest they need. x: (N, *input.shape), N > 0.
+    CompileError for data that leads to a NaN or an infinity.
     """
-    if not x.size:
-        raise CompileError(f"{graph.name}: calibration needs data")
     groups = _groups(graph)
     largest = np.zeros(len(groups))
     passes = 1 if options.calibration == "max" else 2

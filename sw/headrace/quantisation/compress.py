@@ -6,7 +6,8 @@ device: batch normalisation, once folded into weights, gives channels ranges tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -24,45 +25,45 @@ ADDED_LIMIT = 40
 """Largest integer where an addition may be absorbed: its factor, at most 127, grows with the grid's fineness."""
 
 
-@dataclass(frozen=True, eq=False)
-class Compressed:
-    """A network whose weights are pruned and shared; `shared` by the name of each layer with shared weights."""
-
-    graph: FloatGraph
-    shared: dict[str, Integers]
-
-
 def with_layers(graph: FloatGraph, layers: dict[str, FloatLayer]) -> FloatGraph:
     """`graph` with the layers of these names in place of its own."""
     return replace(graph, layers=tuple(layers.get(layer.name, layer) for layer in graph.layers))
 
 
-def compress(graph: FloatGraph, options: Options) -> Compressed:
-    """Prune, then share, as `options` say. CompileError for names of layers without weights.
-
-    Shared integers are small enough for sums of 24 bits, see `weights.SUM_LIMIT`.
-    """
+def prune(graph: FloatGraph, options: Options) -> FloatGraph:
+    """`graph` with the smallest weights of each layer 0, as `options` say. CompileError for names of other layers."""
     weighted = {layer.name: layer for layer in graph.layers if isinstance(layer, Conv | Linear)}
     unknown = sorted(options.named_layers() - set(weighted))
     if unknown:
         raise CompileError(f"{unknown[0]}: no layer with weights has this name; there are: {', '.join(weighted)}")
     layers: dict[str, FloatLayer] = {}
-    shared: dict[str, Integers] = {}
-    added = {name for layer in graph.layers if isinstance(layer, Add) for name in layer.inputs}
     for name, layer in weighted.items():
-        density, values = options.density_of(name), options.values_of(name)
-        if density == 1.0 and values is None:
-            continue
-        norms = _norms(layer.weights, options.per_channel)
-        relative = layer.weights / norms
-        mask = magnitude_mask(relative, density)
-        weights = np.where(mask, layer.weights, np.float32(0))
+        if options.density_of(name) < 1:
+            mask = magnitude_mask(layer.weights / _norms(layer.weights, options.per_channel), options.density_of(name))
+            layers[name] = replace(layer, weights=np.where(mask, layer.weights, np.float32(0)))
+    return with_layers(graph, layers)
+
+
+def share(graph: FloatGraph, options: Options) -> dict[str, Integers]:
+    """Shared integers of the layers for which `options` ask for some, by name; weights that are 0 stay 0."""
+    added = {name for layer in graph.layers if isinstance(layer, Add) for name in layer.inputs}
+    shared = {}
+    for layer in graph.layers:
+        values = options.values_of(layer.name) if isinstance(layer, Conv | Linear) else None
         if values is not None:
-            limit = ADDED_LIMIT if name in added and layer.low == -inf and layer.high == inf else 127
-            shared[name] = _share(relative, mask, values, norms, limit)
-            weights = shared[name].dense()
-        layers[name] = replace(layer, weights=weights)
-    return Compressed(with_layers(graph, layers), shared)
+            assert isinstance(layer, Conv | Linear)
+            limit = ADDED_LIMIT if layer.name in added and layer.low == -inf and layer.high == inf else 127
+            shared[layer.name] = _share(layer.weights, values, _norms(layer.weights, options.per_channel), limit)
+    return shared
+
+
+def with_weights(graph: FloatGraph, parts: Mapping[str, Integers]) -> FloatGraph:
+    """`graph` with the weights that integers stand for, in the layers of these names."""
+    layers: dict[str, FloatLayer] = {}
+    for layer in graph.layers:
+        if isinstance(layer, Conv | Linear) and layer.name in parts:
+            layers[layer.name] = replace(layer, weights=parts[layer.name].dense())
+    return with_layers(graph, layers)
 
 
 def _norms(weights: NDArray[np.float32], per_channel: bool) -> NDArray[np.float64]:
@@ -73,13 +74,11 @@ def _norms(weights: NDArray[np.float32], per_channel: bool) -> NDArray[np.float6
     return norms.reshape(-1, *[1] * (weights.ndim - 1))
 
 
-def _share(
-    relative: NDArray[np.float64], mask: NDArray[np.bool_], values: int, norms: NDArray[np.float64], limit: int
-) -> Integers:
+def _share(weights: NDArray[np.float32], values: int, norms: NDArray[np.float64], limit: int) -> Integers:
     """The finest grid up to `limit` whose rows' sums fit 24 bits."""
     while True:
-        shared = share_layer(relative, mask, values, limit)
-        rows = np.abs(shared.weights.reshape(len(relative), -1).astype(np.int64)).sum(axis=1)
+        shared = share_layer(weights / norms, weights != 0, values, limit)
+        rows = np.abs(shared.weights.reshape(len(weights), -1).astype(np.int64)).sum(axis=1)
         most = int(rows.max(initial=0)) * 128
         if most <= SUM_LIMIT or limit == 1:
             return Integers(shared.weights, shared.scale * norms.ravel())

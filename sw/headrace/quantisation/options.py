@@ -23,6 +23,9 @@ class Options:
     percentile: float = 99.99
     bias_correction: bool = True
     """Biases make up for what pruning, sharing and rounding of weights do to each channel's mean output."""
+    reconstruct: bool = False
+    """Fit the weights that pruning leaves to what each layer gave before, by least squares on the calibration data. The
+    time grows with output channels times the third power of the weights of one: minutes for layers of thousands."""
     equalise: bool = False
     """Scale channels between two layers first, so that their weights have like ranges (cross-layer equalisation)."""
     density: float | Mapping[str, float] = 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -14,9 +13,10 @@ from headrace.network import INPUT, Layer, Network
 from . import build
 from .bias import channel_means, correct_bias
 from .calibrate import Progress, calibrate
-from .compress import Compressed, compress, with_layers
+from .compress import prune, share, with_weights
 from .equalise import equalise
 from .options import Options
+from .reconstruct import reconstruct
 from .report import Report, WeightReport, relative_error
 from .walk import Floats
 from .weights import Integers, integers, shared_integers
@@ -33,21 +33,29 @@ def quantise(
     """
     options = options or Options()
     start, pairs = equalise(graph) if options.equalise else (graph, 0)
-    compressed = compress(start, options)
-    real = compressed.graph
-    means = channel_means(start, calibration) if options.bias_correction and len(calibration) else None
-    if means is not None and real is not start:
+    if not len(calibration):
+        raise CompileError(f"{graph.name}: calibration needs data")
+    if not np.isfinite(calibration).all():
+        raise CompileError(f"{graph.name}: the calibration data holds a NaN or an infinity")
+    real = prune(start, options)
+    if options.reconstruct and real is not start:
+        real = reconstruct(real, start, calibration)
+    shared = share(real, options)
+    fitted, real = real, with_weights(real, shared)
+    means = channel_means(start, calibration) if options.bias_correction else None
+    if means is not None:
         real = correct_bias(real, means, calibration)
     scales = calibrate(real, calibration, options, progress)
-    rounded = _Rounding(real, scales, compressed, options)
+    rounded = _Rounding(real, scales, shared, options)
     if means is not None:
-        real = correct_bias(rounded.dense(), means, calibration)
+        real = correct_bias(with_weights(real, rounded.parts), means, calibration)
     layers, names = rounded.layers(real)
     report = Report(
-        tuple(_weight_report(start, rounded, compressed, name, output) for name, output in names.items()),
+        tuple(_weight_report(start, fitted, rounded, name, output) for name, output in names.items()),
         {INPUT: scales[0]} | {layer.name: rounded.scale_of(layer.name) for layer in layers},
         means is not None,
         pairs,
+        start,
     )
     return Network(graph.name, graph.input.shape, scales[0], scales[-1], tuple(layers)), report
 
@@ -55,8 +63,8 @@ def quantise(
 class _Rounding:
     """Integer weights of all layers, and which convolutions absorb additions."""
 
-    def __init__(self, graph: FloatGraph, scales: list[float], compressed: Compressed, options: Options) -> None:
-        self.graph, self.scales, self.shared, self.options = graph, scales, compressed.shared, options
+    def __init__(self, graph: FloatGraph, scales: list[float], shared: dict[str, Integers], options: Options) -> None:
+        self.graph, self.scales, self.shared, self.options = graph, scales, shared, options
         self.numbers = {layer.name: index + 1 for index, layer in enumerate(graph.layers)}
         self.parts: dict[str, Integers] = {}
         self.absorbs: dict[str, tuple[str, int]] = {}
@@ -72,14 +80,6 @@ class _Rounding:
 
     def scale_of(self, name: str) -> float:
         return self.scales[self.numbers[name]]
-
-    def dense(self) -> FloatGraph:
-        """The real network with the weights that the integers stand for."""
-        changed: dict[str, FloatLayer] = {}
-        for layer in self.graph.layers:
-            if isinstance(layer, Conv | Linear):
-                changed[layer.name] = replace(layer, weights=self.parts[layer.name].dense())
-        return with_layers(self.graph, changed)
 
     def layers(self, real: FloatGraph) -> tuple[list[Layer], dict[str, str]]:
         """Integer layers, with the biases of `real`; and by the name of each layer with weights that of its output."""
@@ -148,23 +148,16 @@ def _name(graph: FloatGraph, tensor: int) -> str:
     return graph.layers[tensor - 1].name if tensor else INPUT
 
 
-def _weight_report(
-    start: FloatGraph, rounded: _Rounding, compressed: Compressed, name: str, output: str
-) -> WeightReport:
-    index = rounded.numbers[name] - 1
-    before = start.layers[index]
-    assert isinstance(before, Conv | Linear)
-    parts, shared = rounded.parts[name], compressed.shared.get(name)
-    loss = None
-    if shared is not None:
-        pruned = np.where(shared.weights != 0, before.weights, 0)
-        loss = relative_error(pruned, shared.dense())
+def _weight_report(start: FloatGraph, fitted: FloatGraph, rounded: _Rounding, name: str, output: str) -> WeightReport:
+    before, unshared = (graph.layers[rounded.numbers[name] - 1] for graph in (start, fitted))
+    assert isinstance(before, Conv | Linear) and isinstance(unshared, Conv | Linear)
+    parts, shared = rounded.parts[name], rounded.shared.get(name)
     return WeightReport(
         name,
         output,
         before.weights.shape,
         int(np.count_nonzero(parts.weights)),
         int(np.unique(parts.weights).size),
-        loss,
+        None if shared is None else relative_error(unshared.weights, shared.dense()),
         relative_error(before.weights, parts.dense()),
     )

@@ -20,7 +20,7 @@ KEY = "quantisation"
 
 
 def record(options: Options, images: int, normalisation: str, network: Network) -> dict[str, Any]:
-    """What JSON holds: options, how many images of the training split calibrated, how they were normalised, digest."""
+    """What JSON holds: options, how many inputs calibrated, how they were normalised, the digest of the integers."""
     return {
         "options": options.to_json(),
         "images": images,

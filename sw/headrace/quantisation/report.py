@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.floats import FloatGraph
 from headrace.network import Network
 
 
@@ -43,6 +44,8 @@ class Report:
     """Biases were corrected."""
     pairs: int
     """Pairs of layers whose channels were equalised."""
+    reference: FloatGraph = field(repr=False, compare=False)
+    """The real network that `scales` refer to: the given one or, with the same meaning, the equalised one."""
 
     @property
     def density(self) -> float:
@@ -50,8 +53,15 @@ class Report:
         return sum(one.nonzeros for one in self.weights) / sum(int(np.prod(one.shape)) for one in self.weights)
 
     def to_json(self) -> dict[str, Any]:
-        """What JSON holds."""
-        return asdict(self)
+        """What JSON holds: all but the reference."""
+        weights = [asdict(one) for one in self.weights]
+        return {
+            "weights": weights,
+            "scales": dict(self.scales),
+            "corrected": self.corrected,
+            "pairs": self.pairs,
+            "density": self.density,
+        }
 
 
 def relative_error(wanted: NDArray[np.floating], got: NDArray[np.floating]) -> float:

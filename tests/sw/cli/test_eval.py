@@ -1,0 +1,92 @@
+"""headrace eval, with a model and data made here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from headrace.artifact import Artifact
+from headrace.cli import eval as command
+from headrace.cli import main
+from headrace.compile import compile_network
+from headrace.config import get_config
+from headrace.evaluate import run_network, top1
+from headrace.quantisation import Options, quantise
+from headrace.quantisation.record import KEY, record
+from real_graphs import chain, images
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A .npz of samples labelled as the real network sees them; importing any model gives that network."""
+    monkeypatch.setattr(command, "import_model", lambda path: chain())
+    x = images(40)
+    np.savez(tmp_path / "data.npz", x=x, y=chain().run(x).argmax(axis=1))
+    return tmp_path / "data.npz"
+
+
+def run(*arguments: object, code: int = 0):
+    result = CliRunner().invoke(main, ["eval", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def artifact(path: Path, note: bool = True) -> Path:
+    options = Options(density=0.8)
+    network, _ = quantise(chain(), images(40)[:16], options)
+    meta = {KEY: record(options, 16, "raw", network)} if note else {}
+    Artifact(compile_network(network, get_config("small")), meta).save(path)
+    return path
+
+
+def test_model(data: Path):
+    values = json.loads(run("m.onnx", "--data", data, "--compare", "--json", "--samples", 16).stdout)
+    network, _ = quantise(chain(), images(40)[:16], Options())
+    labels = chain().run(images(40)).argmax(axis=1)
+    assert values["values"] == {"float": 1.0, "int8": top1(run_network(chain(), network, images(40)), labels)}
+    assert (values["images"], values["task"]) == (40, "top1")
+    assert [layer["name"] for layer in values["layers"]] == ["first", "second", "pool", "linear"]
+    assert all(layer["sqnr_db"] > 20 for layer in values["layers"])
+
+
+def test_options_matter(data: Path):
+    plain, pruned = (
+        json.loads(run("m.onnx", "--data", data, "--compare", "--json", *more).stdout)["layers"][-1]["sqnr_db"]
+        for more in ((), ("--density", 0.3, "--method", "max"))
+    )
+    fitted = json.loads(run("m.onnx", "--data", data, "--compare", "--json", "--density", 0.3, "--fit").stdout)
+    assert plain > fitted["layers"][-1]["sqnr_db"] > pruned
+
+
+def test_table(data: Path):
+    text = run("m.onnx", "--data", data, "--limit", 5, "--compare").stdout
+    assert "m.onnx: 5 samples of data.npz" in text and "second" in text and "dB" in text
+
+
+def test_artifact(data: Path, tmp_path: Path):
+    path = artifact(tmp_path / "net.hrz")
+    alone = json.loads(run(path, "--data", data, "--limit", 6, "--json").stdout)
+    assert list(alone["values"]) == ["model"] and "layers" not in alone
+    both = json.loads(run(path, "--data", data, "--limit", 6, "--json", "--model", "m.onnx", "--compare").stdout)
+    assert both["values"] == {"model": alone["values"]["model"], "float": 1.0} and len(both["layers"]) == 4
+    np.save(tmp_path / "c.npy", images(40)[:16])
+    arguments = (path, "--data", data, "--limit", 6, "--json", "--model", "m.onnx", "--compare")
+    assert json.loads(run(*arguments, "--calibrate", tmp_path / "c.npy").stdout) == both
+    np.save(tmp_path / "c.npy", images(40)[16:])
+    assert "does not give the artifact's network" in run(*arguments, "--calibrate", tmp_path / "c.npy", code=1).stderr
+
+
+def test_errors(data: Path, tmp_path: Path):
+    run("m.onnx", "--data", data, "--model", "x.onnx", code=2)
+    path = artifact(tmp_path / "net.hrz", note=False)
+    run(path, "--data", data, "--compare", code=2)
+    result = run(path, "--data", data, "--limit", 1, "--model", "m.onnx", "--compare", code=1)
+    assert "does not say how it was quantised" in result.stderr and result.stderr.count("\n") == 1
+    assert "no folder" in run("m.onnx", "--data", tmp_path / "none", code=1).stderr
+    assert "has no labels" in run("m.onnx", "--data", "mnist", "--split", "train", code=1).stderr
+    np.savez(tmp_path / "small.npz", x=np.zeros((2, 3)), y=np.zeros(2))
+    assert "the network takes" in run(path, "--data", tmp_path / "small.npz", code=1).stderr
