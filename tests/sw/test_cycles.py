@@ -80,29 +80,42 @@ def row_of(passes: list[int]) -> RowTimes:
 
 
 def test_rows_leave_one_after_the_other() -> None:
-    alone = emit([row_of([10])], 4, False, [4])
+    alone = emit([row_of([10])], 4, [4], False, False)
     assert (alone.mac_cycles, alone.output_waits, alone.decode_waits) == (40, 0, 0)
     granted = 9 * 4 + 1
     assert alone.end == granted + 4 + costs.OUTPUT_DELAY
-    crowd = emit([row_of([1])] * 8, 4, False, [4] * 8)
+    crowd = emit([row_of([1])] * 8, 4, [4] * 8, False, False)
     assert crowd.end == 1 + 8 * 4 + costs.OUTPUT_DELAY
     assert crowd.output_waits == sum(4 * n for n in range(8))
-    slow = emit([row_of([1])] * 8, 4, False, [16] * 8)
+    slow = emit([row_of([1])] * 8, 4, [16] * 8, False, False)
     assert slow.end == 8 * 16 + costs.OUTPUT_DELAY + 1
 
 
 def test_maximum_sends_every_pass() -> None:
-    sums, greatest = (emit([row_of([5])] * 4, 6, maximum, [6] * 4) for maximum in (False, True))
+    sums, greatest = (emit([row_of([5])] * 4, 6, [6] * 4, maximum, False) for maximum in (False, True))
     assert greatest.end > 4 * 5 * 6 > sums.end
 
 
-@pytest.mark.parametrize(("split", "cycles"), [(0, 7), (1, 7 * costs.SPLIT_FRAGMENT_CYCLES // costs.FRAGMENT_CYCLES)])
-def test_write_cycles_count_fragments(split: int, cycles: int) -> None:
+def test_write_cycles_count_fragments() -> None:
+    fields = {"words": 4, "pitch": 10, "out_height": 9, "flat": 0, "split": 0}
     # 4 words of 8 pixels, rows of 10: 0-7, 8-9 10-15, 16-19 20-23, 24-29 30-31
-    fields = {"words": 4, "pitch": 10, "out_height": 9, "flat": 0, "split": split}
-    assert costs.write_cycles(fields, 0, 8) == cycles
-    assert costs.write_cycles(fields | {"flat": 1, "split": 0}, 0, 8) == 4
-    assert costs.write_cycles(fields | {"out_height": 1}, 0, 8) == cycles // 7 * 2 + 2
+    assert costs.write_cycles(fields, 0, 8) == 7
+    assert costs.write_cycles(fields | {"flat": 1}, 0, 8) == 4
+    assert costs.write_cycles(fields | {"out_height": 1}, 0, 8) == 2 + 2
+    # Two words at a time from where the row begins: 0-9, 10-19, 20-29, 30-31
+    split = fields | {"split": 1}
+    assert costs.write_cycles(split, 0, 8) == 4 * costs.SPLIT_FRAGMENT_CYCLES
+    # 0-15 16-19, 20-31
+    assert costs.write_cycles(split | {"pitch": 20}, 0, 8) == (2 + 1) * costs.SPLIT_FRAGMENT_CYCLES
+    assert costs.write_cycles(split | {"out_height": 1}, 0, 8) == costs.SPLIT_FRAGMENT_CYCLES + 2
+
+
+def test_gathered_rows_leave_as_one_word() -> None:
+    alone, crowd = (emit([row_of([1] * 8)] * lanes, 1, [1] * lanes, False, True) for lanes in (1, 16))
+    word = 3 + costs.GATHER_DELAY + 1  # from a word's first row until it leaves
+    assert alone.end == word + 1 + word + 1 + costs.OUTPUT_DELAY  # the fifth row has a place when that is done
+    assert (alone.mac_cycles, alone.output_waits) == (8, word + 1 - 4)
+    assert crowd.end == pytest.approx(4 + 2 * 16 + costs.OUTPUT_DELAY, abs=2)
 
 
 def conv(density: float) -> Network:
