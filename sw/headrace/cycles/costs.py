@@ -46,7 +46,7 @@ SUM_DELAY = 7
 """From the MACs to the sum."""
 DRAIN = 4
 """From the write-back of a layer's last word to its end: the memory, the signature."""
-LAYER_GAP = 2
+LAYER_GAP = 3
 """From the end of a layer to the start of the next one."""
 BLOCK_REQUEST = 3
 """From the front's request to the memory's, and back from its first beat."""
@@ -60,11 +60,13 @@ STREAM_REQUEST = 9
 """From the front's request of the streams to the memory's for the first burst."""
 OUTSTANDING_BURSTS = 8
 """Bursts that a port has requested at most before they arrive."""
-LOAD_END = 3
-STORE_START = 10
+LOAD_END = 5
+STORE_START = 6
 """LOAD: from its last beat to its end. STORE: from its start to its first beat."""
 STREAMS_KNOWN = 2
 """From the last beat that says where a layer's streams are to their request."""
+NEXT_DESCRIPTOR = 2
+"""From the end of a LOAD or STORE to the front's request of the next descriptor."""
 TABLES_KNOWN = 3
 """From a layer's last table beat to its start."""
 

@@ -51,6 +51,7 @@ class Port:
         self.free = 0.0
         """When the last burst that was requested has arrived."""
         self._latency = memory.latency
+        self._served = -1  # the lane whose burst was the last one: the next lanes' come first
         self._ends: deque[float] = deque([0.0] * costs.OUTSTANDING_BURSTS, costs.OUTSTANDING_BURSTS)
 
     @property
@@ -80,7 +81,7 @@ class Port:
             return asked if lane.room[turn] == -NEVER else max(front.begin, lead[number]) + lane.room[turn]
 
         left, count = sum(len(lane.needed) for lane in lanes), len(lanes)
-        last, free, requested = count - 1, asked + costs.STREAM_REQUEST, asked
+        free, requested = asked + costs.STREAM_REQUEST, asked
         rooms, begin = [room(number) for number in range(count)], front.begin
         block_turn = True
         while left:
@@ -94,12 +95,14 @@ class Port:
                     rooms, begin = [room(number) for number in range(count)], front.begin
                 continue
             block_turn = True
-            number = next(n for n in ((last + step) % count for step in range(1, count + 1)) if rooms[n] <= issue)
+            number = next(
+                n for n in ((self._served + step) % count for step in range(1, count + 1)) if rooms[n] <= issue
+            )
             lane, turn = lanes[number], len(arrivals[number])
             first = self.burst(issue, lane.beats[turn], self.stream_beat_cycles)
             arrivals[number].append(first)
             lead[number] = max(lead[number], first + costs.BEAT_TO_SYMBOL - lane.needed[turn])
             rooms[number] = room(number)
-            last, free, requested = number, issue + costs.BURST_CYCLES, issue
+            self._served, free, requested = number, issue + costs.BURST_CYCLES, issue
             left -= 1
         return arrivals, requested

@@ -31,7 +31,7 @@ class DescriptorCycles:
     end: int
     """When the next one may begin; from start to interrupt where it is END."""
     cycles: int
-    """Since the descriptor before ended, as the device's profile counts."""
+    """Since the descriptor before ended, as the device's profile counts: without the cycle in which it ends."""
     run: Run | None
     """Of a layer."""
     tables_wait: int
@@ -102,13 +102,13 @@ class Timeline:
         ahead = self._blocks(2, program[0])
         for number, fields in enumerate(program):
             following = program[number + 1] if number + 1 < len(program) else None
-            before = result[-1].end if result else 0
+            before = result[-1].end + 1 if result else 1
             if fields["opcode"] != Opcode.LAYER:
                 (arrived,) = ahead.finish(ports[0])
                 begin = max(arrived + costs.DESCRIPTOR_CHECK, idle) + 1
                 idle = begin + self._transfer(fields, begin, ports)
                 result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
-                ahead = self._blocks(idle + 1, following)
+                ahead = self._blocks(idle + costs.NEXT_DESCRIPTOR, following)
                 continue
             asked = max(ahead.reach_mark(ports[0]) + costs.STREAMS_KNOWN, requested)
             tables, ahead = ahead, self._blocks(2, following)
@@ -133,7 +133,7 @@ class Timeline:
         beat_cycles = max(1, BEAT_BYTES // self.config.pixels)
         if fields["opcode"] == Opcode.LOAD:
             (arrived,) = Blocks(begin, [fields["beats"]], beat_cycles).finish(ports[0])
-            return arrived + beat_cycles + costs.LOAD_END - begin
+            return arrived + costs.LOAD_END - begin
         if fields["opcode"] == Opcode.STORE:
             return costs.STORE_START + fields["beats"] * beat_cycles + self.memory.latency
         return 1
