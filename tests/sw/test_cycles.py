@@ -107,7 +107,9 @@ def test_write_cycles_count_fragments() -> None:
     assert costs.write_cycles(split, 0, 8) == 4 * costs.SPLIT_FRAGMENT_CYCLES
     # 0-15 16-19, 20-31
     assert costs.write_cycles(split | {"pitch": 20}, 0, 8) == (2 + 1) * costs.SPLIT_FRAGMENT_CYCLES
-    assert costs.write_cycles(split | {"out_height": 1}, 0, 8) == costs.SPLIT_FRAGMENT_CYCLES + 2
+    # 0-9, the second word goes with the first, the others with each other
+    assert costs.write_cycles(split | {"out_height": 1}, 0, 8) == costs.SPLIT_FRAGMENT_CYCLES + 1
+    assert costs.write_cycles(split | {"out_height": 0}, 0, 8) == 4
 
 
 def test_gathered_rows_leave_as_one_word() -> None:

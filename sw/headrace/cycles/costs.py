@@ -101,7 +101,9 @@ def write_cycles(fields: Mapping[str, int], first_row: int, pixels: int) -> int:
 def _split_cycles(length: int, pitch: int, rows: int, pixels: int) -> int:
     """`length` flat pixels of which `rows` rows lie in the plane: two words at a time from where a row begins."""
     first = np.arange(0, min(length, max(rows, 0) * pitch), pitch)
-    end = np.minimum(first + pitch, length)
-    fragments = -((first // pixels * pixels - end) // (2 * pixels))
-    beyond = (length - int(end[-1] if end.size else 0)) // pixels  # words of which nothing is written
-    return int(fragments.sum()) * SPLIT_FRAGMENT_CYCLES + beyond
+    if not first.size:
+        return length // pixels
+    fragments = -((first // pixels * pixels - np.minimum(first + pitch, length)) // (2 * pixels))
+    # Words of which nothing is written: those of the last fragment and the first one behind cost nothing.
+    beyond = length // pixels - (int(first[-1]) // pixels + 2 * int(fragments[-1]))
+    return int(fragments.sum()) * SPLIT_FRAGMENT_CYCLES + max(beyond - 1, 0)
