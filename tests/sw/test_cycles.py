@@ -12,7 +12,9 @@ from headrace.config import CONFIGS
 from headrace.cycles import Limit, Memory, costs, estimate
 from headrace.cycles.costs import row_cycles
 from headrace.cycles.emission import emit
+from headrace.cycles.front import NEVER, Blocks, Front
 from headrace.cycles.lanes import LaneStream, RowTimes, row_times, symbol_times
+from headrace.cycles.memory import Port, StreamNeed
 from headrace.errors import StreamError
 from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES
 from headrace.network import Conv2d, Network
@@ -144,6 +146,28 @@ def test_a_slower_memory_takes_longer() -> None:
     cycles = [estimate(image, Memory(rate, latency)).cycles for rate, latency in ((1, 10), (1, 100), (0.1, 100))]
     assert cycles == sorted(cycles) and cycles[2] > 1.5 * cycles[1]
     assert estimate(image, Memory(0.02)).layers[0].limit is Limit.TABLES
+
+
+def test_streams_are_asked_for_while_tables_come() -> None:
+    port = Port(Memory(1.0, 10), CONFIGS["demo"])
+    tables = Blocks(0, [32, 200], mark=12)
+    known = tables.reach_mark(port)
+    front = Front(port, tables, 0, Blocks(2, [32]))
+    needs = [StreamNeed([4, 16], [0.0, 40.0], [-NEVER, 30.0])] * 2
+    arrivals, requested = port.serve(known + costs.STREAMS_KNOWN, needs, front)
+    assert all(first < front.start < second for first, second in arrivals)
+    assert requested >= front.begin + 30
+    assert front.start == tables.arrived[-1] + costs.TABLES_KNOWN
+
+
+def test_lanes_take_turns_from_layer_to_layer() -> None:
+    config = CONFIGS["demo"]
+    port = Port(Memory(1.0, 10), config)
+    one, none = StreamNeed([4], [0.0], [-NEVER]), StreamNeed([], [], [])
+    front = Front(port, Blocks(0, [8]), 0, Blocks(0, []))
+    port.serve(0, [one, none, none], front)
+    ((first,), (second,), _), _ = port.serve(0, [one, one, none], front)
+    assert second < first
 
 
 @pytest.mark.parametrize(("beats", "latency"), [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (1, -1)])

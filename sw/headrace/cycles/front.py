@@ -71,7 +71,7 @@ class Blocks:
 
 class Front:
     """The front while a layer's streams are served: first the rest of the layer's own tables, `tables`, then, once
-    the layer runs, the blocks of the next descriptor, `following`.
+    the layer runs, the blocks of the next descriptor, `following`, whose times are since the layer's start until then.
 
     The layer starts at `start`, at `earliest` if its tables are there; its lanes decode from `begin` on. Both are NEVER
     until all tables are requested.
