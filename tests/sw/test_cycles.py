@@ -12,7 +12,9 @@ from headrace.config import CONFIGS
 from headrace.cycles import Limit, Memory, costs, estimate
 from headrace.cycles.costs import row_cycles
 from headrace.cycles.emission import emit
+from headrace.cycles.front import NEVER, Blocks, Front
 from headrace.cycles.lanes import LaneStream, RowTimes, row_times, symbol_times
+from headrace.cycles.memory import Port, StreamNeed
 from headrace.errors import StreamError
 from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES
 from headrace.network import Conv2d, Network
@@ -80,29 +82,44 @@ def row_of(passes: list[int]) -> RowTimes:
 
 
 def test_rows_leave_one_after_the_other() -> None:
-    alone = emit([row_of([10])], 4, False, [4])
+    alone = emit([row_of([10])], 4, [4], False, False)
     assert (alone.mac_cycles, alone.output_waits, alone.decode_waits) == (40, 0, 0)
     granted = 9 * 4 + 1
     assert alone.end == granted + 4 + costs.OUTPUT_DELAY
-    crowd = emit([row_of([1])] * 8, 4, False, [4] * 8)
+    crowd = emit([row_of([1])] * 8, 4, [4] * 8, False, False)
     assert crowd.end == 1 + 8 * 4 + costs.OUTPUT_DELAY
     assert crowd.output_waits == sum(4 * n for n in range(8))
-    slow = emit([row_of([1])] * 8, 4, False, [16] * 8)
+    slow = emit([row_of([1])] * 8, 4, [16] * 8, False, False)
     assert slow.end == 8 * 16 + costs.OUTPUT_DELAY + 1
 
 
 def test_maximum_sends_every_pass() -> None:
-    sums, greatest = (emit([row_of([5])] * 4, 6, maximum, [6] * 4) for maximum in (False, True))
+    sums, greatest = (emit([row_of([5])] * 4, 6, [6] * 4, maximum, False) for maximum in (False, True))
     assert greatest.end > 4 * 5 * 6 > sums.end
 
 
-@pytest.mark.parametrize(("split", "cycles"), [(0, 7), (1, 7 * costs.SPLIT_FRAGMENT_CYCLES // costs.FRAGMENT_CYCLES)])
-def test_write_cycles_count_fragments(split: int, cycles: int) -> None:
+def test_write_cycles_count_fragments() -> None:
+    fields = {"words": 4, "pitch": 10, "out_height": 9, "flat": 0, "split": 0}
     # 4 words of 8 pixels, rows of 10: 0-7, 8-9 10-15, 16-19 20-23, 24-29 30-31
-    fields = {"words": 4, "pitch": 10, "out_height": 9, "flat": 0, "split": split}
-    assert costs.write_cycles(fields, 0, 8) == cycles
-    assert costs.write_cycles(fields | {"flat": 1, "split": 0}, 0, 8) == 4
-    assert costs.write_cycles(fields | {"out_height": 1}, 0, 8) == cycles // 7 * 2 + 2
+    assert costs.write_cycles(fields, 0, 8) == 7
+    assert costs.write_cycles(fields | {"flat": 1}, 0, 8) == 4
+    assert costs.write_cycles(fields | {"out_height": 1}, 0, 8) == 2 + 2
+    # Two words at a time from where the row begins: 0-9, 10-19, 20-29, 30-31
+    split = fields | {"split": 1}
+    assert costs.write_cycles(split, 0, 8) == 4 * costs.SPLIT_FRAGMENT_CYCLES
+    # 0-15 16-19, 20-31
+    assert costs.write_cycles(split | {"pitch": 20}, 0, 8) == (2 + 1) * costs.SPLIT_FRAGMENT_CYCLES
+    # 0-9, the second word goes with the first, the others with each other
+    assert costs.write_cycles(split | {"out_height": 1}, 0, 8) == costs.SPLIT_FRAGMENT_CYCLES + 1
+    assert costs.write_cycles(split | {"out_height": 0}, 0, 8) == 4
+
+
+def test_gathered_rows_leave_as_one_word() -> None:
+    alone, crowd = (emit([row_of([1] * 8)] * lanes, 1, [1] * lanes, False, True) for lanes in (1, 16))
+    word = 3 + costs.GATHER_DELAY + 1  # from a word's first row until it leaves
+    assert alone.end == word + 1 + word + 1 + costs.OUTPUT_DELAY  # the fifth row has a place when that is done
+    assert (alone.mac_cycles, alone.output_waits) == (8, word + 1 - 4)
+    assert crowd.end == pytest.approx(4 + 2 * 16 + costs.OUTPUT_DELAY, abs=2)
 
 
 def conv(density: float) -> Network:
@@ -117,7 +134,7 @@ def test_estimate() -> None:
     dense, thin = (estimate(compile_network(conv(density), config)) for density in (1.0, 0.02))
     assert dense.layers[0].limit is Limit.MAC and dense.layers[0].utilisation > 0.9
     assert thin.layers[0].shares[Limit.MAC] < thin.layers[0].cycles / 2
-    assert sum(dense.descriptors) == dense.cycles
+    assert sum(dense.descriptors) + len(dense.descriptors) == dense.cycles
     for one in (dense, thin):
         (layer,) = one.layers
         assert sum(layer.shares.values()) == pytest.approx(layer.cycles)
@@ -129,6 +146,28 @@ def test_a_slower_memory_takes_longer() -> None:
     cycles = [estimate(image, Memory(rate, latency)).cycles for rate, latency in ((1, 10), (1, 100), (0.1, 100))]
     assert cycles == sorted(cycles) and cycles[2] > 1.5 * cycles[1]
     assert estimate(image, Memory(0.02)).layers[0].limit is Limit.TABLES
+
+
+def test_streams_are_asked_for_while_tables_come() -> None:
+    port = Port(Memory(1.0, 10), CONFIGS["demo"])
+    tables = Blocks(0, [32, 200], mark=12)
+    known = tables.reach_mark(port)
+    front = Front(port, tables, 0, Blocks(2, [32]))
+    needs = [StreamNeed([4, 16], [0.0, 40.0], [-NEVER, 30.0])] * 2
+    arrivals, requested = port.serve(known + costs.STREAMS_KNOWN, needs, front)
+    assert all(first < front.start < second for first, second in arrivals)
+    assert requested >= front.begin + 30
+    assert front.start == tables.arrived[-1] + costs.TABLES_KNOWN
+
+
+def test_lanes_take_turns_from_layer_to_layer() -> None:
+    config = CONFIGS["demo"]
+    port = Port(Memory(1.0, 10), config)
+    one, none = StreamNeed([4], [0.0], [-NEVER]), StreamNeed([], [], [])
+    front = Front(port, Blocks(0, [8]), 0, Blocks(0, []))
+    port.serve(0, [one, none, none], front)
+    ((first,), (second,), _), _ = port.serve(0, [one, one, none], front)
+    assert second < first
 
 
 @pytest.mark.parametrize(("beats", "latency"), [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (1, -1)])

@@ -3,7 +3,7 @@
     estimate(image).cycles
 
 The rules are those of docs/hardware.md: lanes that decode and multiply (`lanes`), one way out for the rows of all of
-them (`emission`), a memory behind the read ports (`memory`), and a front that is one layer ahead (`program`).
+them (`emission`), a memory behind the read ports (`memory`), and a front that is one layer ahead (`front`, `program`).
 `costs` holds the constants. What depends on data, such as activations, does not matter to the device's cycles.
 """
 

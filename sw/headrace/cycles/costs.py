@@ -26,11 +26,13 @@ SYMBOLS_AHEAD = 5
 FRAGMENT_CYCLES = 1
 """Write-back of the part of a word that lies in one row of the plane."""
 SPLIT_FRAGMENT_CYCLES = 2
-"""The same where columns go to two planes."""
-OUTPUT_WORDS = 14
-"""Words between a lane and the write-back at most: buffers and requantisation."""
-OUTPUT_DELAY = 12
+"""The same where columns go to two planes, of the part of two words."""
+OUTPUT_WORDS = 16
+"""Words between a lane and the write-back at most: maxima, requantisation, buffers."""
+OUTPUT_DELAY = 15
 """Cycles that a word takes from there to there."""
+GATHER_DELAY = 1
+"""From the last of the rows that make one word to that word."""
 
 FIRST_SYMBOL = 17
 """From a layer's start to its first symbol at the earliest: the first code is loaded."""
@@ -44,21 +46,29 @@ SUM_DELAY = 7
 """From the MACs to the sum."""
 DRAIN = 4
 """From the write-back of a layer's last word to its end: the memory, the signature."""
-LAYER_GAP = 2
+LAYER_GAP = 3
 """From the end of a layer to the start of the next one."""
 BLOCK_REQUEST = 3
 """From the front's request to the memory's, and back from its first beat."""
-BURST_CYCLES, BLOCK_BURST_CYCLES = 4, 2
+DESCRIPTOR_CHECK = 4
+"""From a descriptor's last beat to when it is known to be valid."""
+BURST_CYCLES, BLOCK_BURST_CYCLES = 5, 2
 """A port requests one of the lanes' bursts in so many cycles, one of a block's."""
-STREAM_REQUEST = 8
+FIRST_BEATS = 4
+"""Longest first burst of a stream."""
+STREAM_REQUEST = 9
 """From the front's request of the streams to the memory's for the first burst."""
 OUTSTANDING_BURSTS = 8
 """Bursts that a port has requested at most before they arrive."""
-LOAD_END = 3
-STORE_START = 10
+LOAD_END = 5
+STORE_START = 6
 """LOAD: from its last beat to its end. STORE: from its start to its first beat."""
-TABLE_CHECK = 3
-"""From a layer's last table beat to the request of its streams."""
+STREAMS_KNOWN = 2
+"""From the last beat that says where a layer's streams are to their request."""
+NEXT_DESCRIPTOR = 2
+"""From the end of a LOAD or STORE to the front's request of the next descriptor."""
+TABLES_KNOWN = 3
+"""From a layer's last table beat to its start."""
 
 
 def row_cycles(taps: npt.ArrayLike, words: int) -> IntArray:
@@ -79,9 +89,21 @@ def write_cycles(fields: Mapping[str, int], first_row: int, pixels: int) -> int:
     words, pitch, height = fields["words"], fields["pitch"], fields["out_height"]
     if fields["flat"]:
         return words * FRAGMENT_CYCLES
+    if fields["split"]:
+        return _split_cycles(words * pixels, pitch, height - first_row, pixels)
     first = np.arange(words) * pixels + first_row * pitch
     row = first // pitch
     last_row = np.minimum((first + pixels - 1) // pitch, height - 1)
     fragments = np.maximum(last_row - row + 1, 0)
-    cycles = SPLIT_FRAGMENT_CYCLES if fields["split"] else FRAGMENT_CYCLES
-    return int(np.maximum(fragments * cycles, 1).sum())
+    return int(np.maximum(fragments * FRAGMENT_CYCLES, 1).sum())
+
+
+def _split_cycles(length: int, pitch: int, rows: int, pixels: int) -> int:
+    """`length` flat pixels of which `rows` rows lie in the plane: two words at a time from where a row begins."""
+    first = np.arange(0, min(length, max(rows, 0) * pitch), pitch)
+    if not first.size:
+        return length // pixels
+    fragments = -((first // pixels * pixels - np.minimum(first + pitch, length)) // (2 * pixels))
+    # Words of which nothing is written: those of the last fragment and the first one behind cost nothing.
+    beyond = length // pixels - (int(first[-1]) // pixels + 2 * int(fragments[-1]))
+    return int(fragments.sum()) * SPLIT_FRAGMENT_CYCLES + max(beyond - 1, 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .costs import OUTPUT_DELAY, OUTPUT_WORDS, SUM_DELAY
+from ..isa import GATHERED_ROWS
+from .costs import GATHER_DELAY, OUTPUT_DELAY, OUTPUT_WORDS, SUM_DELAY
 from .lanes import RowTimes
 
 NEVER = 1 << 60
@@ -34,7 +35,7 @@ class _Lane:
     def __init__(self, times: RowTimes, words: int, maximum: bool, write: int) -> None:
         self.write = write
         self.passes = times.passes.tolist()
-        self.decode_waits = 0
+        self.decode_waits = self.output_waits = 0
         self.ready = NEVER
         self._words, self._maximum = words, maximum
         self._first, self._last, self._ahead = times.first.tolist(), times.last.tolist(), times.ahead.tolist()
@@ -78,19 +79,42 @@ class _Lane:
         return end
 
 
-def emit(times: Sequence[RowTimes], words: int, maximum: bool, writes: Sequence[int]) -> Run:
+class _GatheringLane(_Lane):
+    """Of a gathered layer: `ready` is when the word of the next few rows is there. `free` is when the one before left:
+    only then there is a place for the sum of the first of those rows."""
+
+    def __init__(self, times: RowTimes, write: int) -> None:
+        self._done = 0  # the MACs are done with the row before
+        super().__init__(times, 1, False, write)
+
+    def next_row(self, free: int) -> None:
+        for _ in range(GATHERED_ROWS):
+            super().next_row(self._done)
+            if self.ready == NEVER:
+                return
+            taken = max(self.ready, free)
+            self.output_waits += taken - self.ready
+            self._done = taken + 1
+        self.ready = taken + GATHER_DELAY
+
+
+def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: bool, gathered: bool) -> Run:
     """Run all rows.
 
     Args:
         times: of each lane.
         words: words of P pixels in a row.
+        writes: cycles that the write-back takes for a row of each lane, or for gathered ones.
         maximum: every operation's words leave, not only those of the row's last one.
-        writes: cycles that the write-back takes for a row of each lane.
+        gathered: rows of one word leave GATHERED_ROWS at a time.
     """
-    lanes = [_Lane(one, words, maximum, write) for one, write in zip(times, writes, strict=True)]
+    lanes = [
+        _GatheringLane(one, write) if gathered else _Lane(one, words, maximum, write)
+        for one, write in zip(times, writes, strict=True)
+    ]
     count, ready = len(lanes), [lane.ready for lane in lanes]
-    last, free, written, output_waits = 0, 0, 0, 0
-    for _ in range(sum(len(lane.passes) for lane in lanes)):
+    last, free, written = 0, 0, 0
+    for _ in range(sum(len(lane.passes) for lane in lanes) // (GATHERED_ROWS if gathered else 1)):
         # The next lane behind the last one that waits, else the one that comes first.
         now = max(free, min(ready))
         number = next(n for n in (*range(last + 1, count), *range(last + 1)) if ready[n] <= now)
@@ -99,9 +123,13 @@ def emit(times: Sequence[RowTimes], words: int, maximum: bool, writes: Sequence[
         # Where the write-back takes longer, words fill the places up to it, and those that have none wait in the lane.
         written = max(written, end - words + 1 + OUTPUT_DELAY) + lane.write
         held = max(end, written - OUTPUT_WORDS * lane.write // words)
-        output_waits += now - ready[number] + held - end
+        if not gathered:
+            lane.output_waits += now - ready[number] + held - end
         free, last = held, number
         lane.next_row(held + 1)
         ready[number] = max(lane.ready, held + 1)  # until then the lane shows its old word
     macs = sum(sum(lane.passes) for lane in lanes) * words
-    return Run(max(written, free + OUTPUT_DELAY), macs, output_waits, sum(lane.decode_waits for lane in lanes))
+    output_waits, decode_waits = (
+        sum(part) for part in zip(*((one.output_waits, one.decode_waits) for one in lanes), strict=True)
+    )
+    return Run(max(written, free + OUTPUT_DELAY), macs, output_waits, decode_waits)

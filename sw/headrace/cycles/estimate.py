@@ -53,7 +53,7 @@ class Estimate:
     cycles: int
     """From start to interrupt."""
     descriptors: tuple[int, ...]
-    """Cycles of each descriptor, END included, as the device's profile counts them."""
+    """Cycles of each descriptor, END included, as the device's profile counts them: `cycles` less one for each."""
     layers: tuple[LayerEstimate, ...]
     utilisation: float
     """As that of a layer, of all layers and `cycles`."""

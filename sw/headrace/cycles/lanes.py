@@ -115,8 +115,9 @@ def _step(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
         literal, *halves = table.literals(step)
         if literal.size:
             late, mine = t[literal], held[literal]
-            for crosses in halves:
-                late = np.maximum(late, mine) + 1
+            # What comes of an escape and of a first half is no symbol, but takes a place in the pipeline of those.
+            for taken_up, crosses in enumerate(halves, 1):
+                late = np.maximum(np.maximum(late, mine), left[row - SYMBOL_PLACES + taken_up, literal]) + 1
                 mine = np.where(crosses, np.maximum(mine + 2, late), mine)
             t[literal], held[literal] = late, mine
         decoded[row, :width] = t

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ..config import Config
 from . import costs
+from .front import NEVER, Front
 
-NEVER = float("inf")
 PYNQ_Z2_BEATS = 1.975
 """Beats of 64 bits in a cycle of 100 MHz: 1,580 MB/s, taken as what a PYNQ-Z2's memory yields of the 2,100 MB/s of
 its 16 bits at 1050 MT/s."""
@@ -31,13 +31,14 @@ class Memory:
 
 @dataclass
 class StreamNeed:
-    """When a lane wants the bursts of its stream, in the order of time that it keeps if it waits for none."""
+    """When a lane wants the bursts of its stream, since it begins to decode, if it waits for none."""
 
-    beats: int
+    beats: list[int]
+    """Of each burst."""
     needed: list[float]
     """When the first symbol of each burst would be decoded."""
     room: list[float]
-    """When the lane has taken so many beats that it has room for each burst."""
+    """When the lane has taken so many beats that it has room for each burst; -NEVER where it has from the start."""
 
 
 class Port:
@@ -50,6 +51,7 @@ class Port:
         self.free = 0.0
         """When the last burst that was requested has arrived."""
         self._latency = memory.latency
+        self._served = -1  # the lane whose burst was the last one: the next lanes' come first
         self._ends: deque[float] = deque([0.0] * costs.OUTSTANDING_BURSTS, costs.OUTSTANDING_BURSTS)
 
     @property
@@ -64,72 +66,43 @@ class Port:
         self._ends.append(self.free)
         return first
 
-    def serve(self, time: float, lanes: Sequence[StreamNeed], blocks: Blocks | None) -> tuple[list[list[float]], float]:
-        """Streams that are asked for at `time`, and blocks that are served before them, one after the other.
+    def serve(self, asked: float, lanes: Sequence[StreamNeed], front: Front) -> tuple[list[list[float]], float]:
+        """Streams that are asked for at `asked`, and blocks of `front` if this is its port, one after the other.
 
         Returns when each burst of each lane begins to arrive, and when the last one was requested.
         """
         arrivals: list[list[float]] = [[] for _ in lanes]
-        late = [0.0] * len(lanes)
-        left = sum(len(lane.needed) for lane in lanes)
-        count = len(lanes)
-        last, free, requested = count - 1, time + costs.STREAM_REQUEST, time
-        rooms = [lane.room[0] if lane.room else NEVER for lane in lanes]
+        lead = [-NEVER] * len(lanes)  # when lanes would have to begin so that no burst so far were late
+
+        def room(number: int) -> float:
+            turn, lane = len(arrivals[number]), lanes[number]
+            if turn == len(lane.room):
+                return NEVER
+            return asked if lane.room[turn] == -NEVER else max(front.begin, lead[number]) + lane.room[turn]
+
+        left, count = sum(len(lane.needed) for lane in lanes), len(lanes)
+        free, requested = asked + costs.STREAM_REQUEST, asked
+        rooms, begin = [room(number) for number in range(count)], front.begin
         block_turn = True
         while left:
             issue = max(free, self.ready, min(rooms))
             # Blocks and lanes take turns where both are waiting.
-            if blocks is not None and blocks.time <= issue and (block_turn or max(blocks.time, self.ready) < issue):
-                blocks = blocks.send(self)
+            time = front.time(self)
+            if time < NEVER and time <= issue and (block_turn or max(time, self.ready) < issue):
+                front.send(self)
                 block_turn = False
+                if front.begin != begin:
+                    rooms, begin = [room(number) for number in range(count)], front.begin
                 continue
             block_turn = True
-            for step in range(1, count + 1):
-                number = (last + step) % count
-                if rooms[number] <= issue:
-                    break
+            number = next(
+                n for n in ((self._served + step) % count for step in range(1, count + 1)) if rooms[n] <= issue
+            )
             lane, turn = lanes[number], len(arrivals[number])
-            beats = min(self.burst_beats, lane.beats - turn * self.burst_beats)
-            first = self.burst(issue, beats, self.stream_beat_cycles)
+            first = self.burst(issue, lane.beats[turn], self.stream_beat_cycles)
             arrivals[number].append(first)
-            late[number] = max(late[number], first + costs.BEAT_TO_SYMBOL - lane.needed[turn])
-            turn += 1
-            rooms[number] = lane.room[turn] + late[number] if turn < len(lane.room) else NEVER
-            last, free, requested = number, issue + costs.BURST_CYCLES, issue
+            lead[number] = max(lead[number], first + costs.BEAT_TO_SYMBOL - lane.needed[turn])
+            rooms[number] = room(number)
+            self._served, free, requested = number, issue + costs.BURST_CYCLES, issue
             left -= 1
         return arrivals, requested
-
-
-class Blocks:
-    """Blocks that are asked for one after the other, the first one at `time`: a descriptor and the tables it names.
-
-    `arrived`: when the last beat of each had come. `time`: when the next burst can be requested.
-    """
-
-    def __init__(self, time: float, sizes: Sequence[int], beat_cycles: int = 1) -> None:
-        self.time = time + costs.BLOCK_REQUEST
-        self.arrived: list[float] = []
-        self._sizes, self._beat_cycles = list(sizes), beat_cycles
-        self._left = sizes[0] if sizes else 0
-
-    def send(self, port: Port) -> Blocks | None:
-        """Request the next burst; None where it was the last."""
-        beats = min(self._left, port.burst_beats)
-        port.burst(max(self.time, port.ready), beats, max(port.block_beat_cycles, self._beat_cycles))
-        self.time = max(self.time, port.ready) + costs.BLOCK_BURST_CYCLES
-        self._left -= beats
-        if self._left:
-            return self
-        self.arrived.append(port.free)
-        if len(self.arrived) == len(self._sizes):
-            return None
-        self.time = port.free + costs.BLOCK_REQUEST
-        self._left = self._sizes[len(self.arrived)]
-        return self
-
-    def finish(self, port: Port) -> list[float]:
-        """`arrived` of all blocks."""
-        left = self if len(self.arrived) < len(self._sizes) else None
-        while left is not None:
-            left = left.send(port)
-        return self.arrived

@@ -12,12 +12,13 @@ from ..device.layer import read_codes, split_tables
 from ..device.report import Fault
 from ..errors import StreamError
 from ..image import Image
-from ..isa import BEAT_BYTES, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, Opcode
+from ..isa import BEAT_BYTES, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, LANE_TABLES, Opcode
 from . import costs
 from .costs import IntArray
 from .emission import Run, emit
+from .front import NEVER, Blocks, Front
 from .lanes import LaneStream, RowTimes, SymbolTimes, read_stream, row_times, symbol_times
-from .memory import Blocks, Memory, Port, StreamNeed
+from .memory import Memory, Port, StreamNeed
 
 DESCRIPTOR_BEATS = DESCRIPTOR_BYTES // BEAT_BYTES
 
@@ -30,7 +31,7 @@ class DescriptorCycles:
     end: int
     """When the next one may begin; from start to interrupt where it is END."""
     cycles: int
-    """Since the descriptor before ended, as the device's profile counts."""
+    """Since the descriptor before ended, as the device's profile counts: without the cycle in which it ends."""
     run: Run | None
     """Of a layer."""
     tables_wait: int
@@ -98,48 +99,56 @@ class Timeline:
         program, layers = self.image.program, iter(self._layers)
         result: list[DescriptorCycles] = []
         idle = requested = 0.0  # when the back had ended its layer, when that layer's streams were requested
-        ahead = Blocks(2, _blocks(program[0]))
+        ahead = self._blocks(2, program[0])
         for number, fields in enumerate(program):
-            following = _blocks(program[number + 1]) if number + 1 < len(program) else []
-            arrived = ahead.finish(ports[0])
-            before = result[-1].end if result else 0
+            following = program[number + 1] if number + 1 < len(program) else None
+            before = result[-1].end + 1 if result else 1
             if fields["opcode"] != Opcode.LAYER:
-                begin = max(arrived[0], idle) + 1
+                (arrived,) = ahead.finish(ports[0])
+                begin = max(arrived + costs.DESCRIPTOR_CHECK, idle) + 1
                 idle = begin + self._transfer(fields, begin, ports)
                 result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
-                ahead = Blocks(idle + 1, following)
+                ahead = self._blocks(idle + costs.NEXT_DESCRIPTOR, following)
                 continue
-            asked = max(arrived[1] + costs.TABLE_CHECK, requested)
-            start = max(asked + 1, idle + costs.LAYER_GAP)
-            ahead = Blocks(start + 2, following)
-            run, requested, waits = self._layer(next(layers), ports, asked, start, ahead)
-            tables_wait = round(start - idle - costs.LAYER_GAP)
-            idle = start + costs.FIRST_SYMBOL + run.end + costs.DRAIN
-            result.append(DescriptorCycles(round(start), round(idle), round(idle) - before, run, tables_wait, waits))
+            asked = max(ahead.reach_mark(ports[0]) + costs.STREAMS_KNOWN, requested)
+            tables, ahead = ahead, self._blocks(2, following)
+            front = Front(ports[0], tables, max(asked + 1, idle + costs.LAYER_GAP), ahead)
+            run, requested, waits = self._layer(next(layers), ports, asked, front)
+            tables_wait = round(front.start - idle - costs.LAYER_GAP)
+            idle = front.begin + run.end + costs.DRAIN
+            result.append(
+                DescriptorCycles(round(front.start), round(idle), round(idle) - before, run, tables_wait, waits)
+            )
         return result
+
+    def _blocks(self, time: float, fields: Mapping[str, int] | None) -> Blocks:
+        """What the front fetches for a descriptor before it can run, asked for at `time`."""
+        if fields is None:
+            return Blocks(time, [])
+        tables = [fields["beats"]] if fields["opcode"] == Opcode.LAYER else []
+        return Blocks(time, [DESCRIPTOR_BEATS, *tables], mark=LANE_TABLES * self.config.lanes)
 
     def _transfer(self, fields: Mapping[str, int], begin: float, ports: Sequence[Port]) -> float:
         """Cycles of LOAD, STORE and END."""
         beat_cycles = max(1, BEAT_BYTES // self.config.pixels)
         if fields["opcode"] == Opcode.LOAD:
             (arrived,) = Blocks(begin, [fields["beats"]], beat_cycles).finish(ports[0])
-            return arrived + beat_cycles + costs.LOAD_END - begin
+            return arrived + costs.LOAD_END - begin
         if fields["opcode"] == Opcode.STORE:
             return costs.STORE_START + fields["beats"] * beat_cycles + self.memory.latency
         return 1
 
-    def _layer(
-        self, layer: _Layer, ports: Sequence[Port], asked: float, start: float, ahead: Blocks
-    ) -> tuple[Run, float, int]:
-        """The run from `start` on, when the last burst of its streams was requested, `stream_waits`."""
+    def _layer(self, layer: _Layer, ports: Sequence[Port], asked: float, front: Front) -> tuple[Run, float, int]:
+        """The run whose streams are asked for at `asked`, when the last of their bursts was requested,
+        `stream_waits`."""
         fields, lanes = layer.fields, len(layer.lanes)
-        begin = start + costs.FIRST_SYMBOL
-        needs = [self._need(number, asked, begin) for number in layer.lanes]
+        needs = [self._need(number) for number in layer.lanes]
         arrivals: list[list[float]] = [[]] * lanes
         requested = asked
         for number, port in enumerate(ports):
             own = range(number, lanes, len(ports))
-            begun, last = port.serve(asked, [needs[lane] for lane in own], None if number else ahead)
+            begun, last = port.serve(asked, [needs[lane] for lane in own], front)
+            front.finish_tables()
             requested = max(requested, last)
             for lane, one in zip(own, begun, strict=True):
                 arrivals[lane] = one
@@ -147,7 +156,7 @@ class Timeline:
         rows, waits = [], 0
         for number, arrival in zip(layer.lanes, arrivals, strict=True):
             (stream, words), times = self._streams[number], self._times[number]
-            late = self._late(stream, times, np.array(arrival) - begin)
+            late = self._late(stream, times, np.array(arrival) - front.begin)
             if late is None:
                 if number not in ready:
                     ready[number] = row_times(stream, times, words)
@@ -158,32 +167,34 @@ class Timeline:
                 taken = np.maximum(times.taken, times.decoded + late + costs.ADDRESS_DELAY)
                 taken = np.maximum.accumulate(taken - steps) + steps
                 rows.append(row_times(stream, SymbolTimes(times.decoded + late, taken), words))
-        return emit(rows, fields["words"], bool(fields["maximum"]), layer.writes), requested, waits
+        run = emit(rows, fields["words"], layer.writes, bool(fields["maximum"]), bool(fields["gathered"]))
+        return run, requested, waits
 
-    def _need(self, number: int, asked: float, begin: float) -> StreamNeed:
-        """When a lane that begins to decode at `begin` wants the bursts of its stream."""
-        stream, burst = self._streams[number][0], self.config.burst_beats
+    def _bursts(self, stream: LaneStream) -> IntArray:
+        """First beat of each burst."""
+        first = min(costs.FIRST_BEATS, self.config.burst_beats)
+        return np.append(0, np.arange(first, stream.beats, self.config.burst_beats))[: stream.beats]
+
+    def _need(self, number: int) -> StreamNeed:
+        """When a lane wants the bursts of its stream."""
+        stream, firsts = self._streams[number][0], self._bursts(self._streams[number][0])
+        beats = np.diff(firsts, append=stream.beats).tolist()
         if not stream.rows:
-            return StreamNeed(stream.beats, [begin] * -(-stream.beats // burst), [asked] * -(-stream.beats // burst))
-        firsts = np.arange(0, stream.beats, burst)
+            return StreamNeed(beats, [0.0] * firsts.size, [-NEVER] * firsts.size)
         decoded = self._times[number].decoded
         last = decoded.size - 1
-        needed = begin + decoded[np.minimum(np.searchsorted(stream.beat, firsts), last)]
-        taken = np.minimum(firsts + burst, stream.beats) - self.config.fifo_beats
+        needed = decoded[np.minimum(np.searchsorted(stream.beat, firsts), last)]
+        taken = firsts + self.config.burst_beats - self.config.fifo_beats
         place = np.minimum(np.searchsorted(stream.beat, taken - 1), last)
-        room = np.where(taken <= 0, asked, begin + decoded[place])
-        return StreamNeed(stream.beats, needed.tolist(), room.tolist())
+        room = np.where(taken <= 0, -NEVER, decoded[place])
+        return StreamNeed(beats, needed.tolist(), room.tolist())
 
     def _late(self, stream: LaneStream, times: SymbolTimes, arrival: NDArray[np.float64]) -> IntArray | None:
         """How much later each symbol is decoded as its beats arrive then; None where they are all in time."""
         if not stream.rows:
             return None
-        burst, offset = np.divmod(stream.beat, self.config.burst_beats)
-        there = np.ceil(arrival[burst] + offset).astype(np.int64) + costs.BEAT_TO_SYMBOL
+        firsts = self._bursts(stream)
+        burst = np.searchsorted(firsts, stream.beat, side="right") - 1
+        there = np.ceil(arrival[burst] + stream.beat - firsts[burst]).astype(np.int64) + costs.BEAT_TO_SYMBOL
         late = np.maximum.accumulate(np.maximum(there - times.decoded, 0))
         return late if late[-1] else None
-
-
-def _blocks(fields: Mapping[str, int]) -> list[int]:
-    """Beats that the front fetches for a descriptor before it can run."""
-    return [DESCRIPTOR_BEATS, *([fields["beats"]] if fields["opcode"] == Opcode.LAYER else [])]

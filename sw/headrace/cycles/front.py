@@ -1,0 +1,104 @@
+"""What the front fetches: descriptors and tables, beside the lanes' streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from . import costs
+
+NEVER = float("inf")
+
+
+class BlockPort(Protocol):
+    """The read port that serves blocks; see `memory.Port`."""
+
+    burst_beats: int
+    block_beat_cycles: float
+    free: float
+
+    @property
+    def ready(self) -> float: ...
+
+    def burst(self, issue: float, beats: int, beat_cycles: float) -> float: ...
+
+
+class Blocks:
+    """Blocks that are asked for one after the other, the first one at `time`: a descriptor and the tables it names.
+
+    `arrived`: when the last beat of each had come. `time`: when the next burst can be requested, NEVER behind the last.
+    `known`: when the first `mark` beats of the last block had come, NEVER until they are requested.
+    """
+
+    def __init__(self, time: float, sizes: Sequence[int], beat_cycles: int = 1, mark: int = 1) -> None:
+        self.time = time + costs.BLOCK_REQUEST if sizes else NEVER
+        self.arrived: list[float] = []
+        self.known = NEVER
+        self._sizes, self._beat_cycles, self._mark = list(sizes), beat_cycles, mark
+        self._left = sizes[0] if sizes else 0
+
+    def send(self, port: BlockPort) -> None:
+        """Request the next burst."""
+        issue, beats = max(self.time, port.ready), min(self._left, port.burst_beats)
+        beat_cycles = max(port.block_beat_cycles, self._beat_cycles)
+        first = port.burst(issue, beats, beat_cycles)
+        number, before = len(self.arrived), self._sizes[len(self.arrived)] - self._left
+        if number == len(self._sizes) - 1 and before < self._mark <= before + beats:
+            self.known = first + (self._mark - before) * beat_cycles
+        self.time = issue + costs.BLOCK_BURST_CYCLES
+        self._left -= beats
+        if self._left:
+            return
+        self.arrived.append(port.free)
+        if len(self.arrived) == len(self._sizes):
+            self.time = NEVER
+            return
+        self.time = port.free + costs.DESCRIPTOR_CHECK + costs.BLOCK_REQUEST
+        self._left = self._sizes[len(self.arrived)]
+
+    def reach_mark(self, port: BlockPort) -> float:
+        """`known`, with what has to be requested until then."""
+        while self.known == NEVER:
+            self.send(port)
+        return self.known
+
+    def finish(self, port: BlockPort) -> list[float]:
+        """`arrived` of all blocks."""
+        while self.time < NEVER:
+            self.send(port)
+        return self.arrived
+
+
+class Front:
+    """The front while a layer's streams are served: first the rest of the layer's own tables, `tables`, then, once
+    the layer runs, the blocks of the next descriptor, `following`, whose times are since the layer's start until then.
+
+    The layer starts at `start`, at `earliest` if its tables are there; its lanes decode from `begin` on. Both are NEVER
+    until all tables are requested.
+    """
+
+    def __init__(self, port: BlockPort, tables: Blocks, earliest: float, following: Blocks) -> None:
+        self.start = self.begin = NEVER
+        self._port, self._blocks, self._earliest, self._following = port, tables, earliest, following
+        self._look()
+
+    def time(self, port: BlockPort) -> float:
+        """When the next burst over this port can be requested."""
+        return self._blocks.time if port is self._port else NEVER
+
+    def send(self, port: BlockPort) -> None:
+        """Request the next burst."""
+        self._blocks.send(port)
+        self._look()
+
+    def finish_tables(self) -> None:
+        """Request what the layer needs to start."""
+        while self.start == NEVER:
+            self.send(self._port)
+
+    def _look(self) -> None:
+        if self.start == NEVER and self._blocks.time == NEVER:
+            self.start = max(self._earliest, self._blocks.arrived[-1] + costs.TABLES_KNOWN)
+            self.begin = self.start + costs.FIRST_SYMBOL
+            self._blocks = self._following
+            self._blocks.time += self.start
