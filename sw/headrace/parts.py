@@ -56,10 +56,10 @@ def ram36(words: int, bits: int, shapes: tuple[tuple[int, int], ...] = SHAPES) -
 
 
 def dsp(config: Config, part: Part) -> int:
-    """Multipliers: one for two pixels and one for addresses in each lane, one for each pixel of the requantiser, or two
-    where its sums have more bits than a factor."""
+    """Multipliers: one for two pixels and one for addresses in each lane; for each pixel of the requantiser one that
+    scales, or two where its sums have more bits than a factor, and one that shifts."""
     wide = -(-(max(config.acc_bits, BIAS_BITS) + 1) // part.factor_bits)
-    return config.lanes * (-(-config.pixels // 2) + 1) + config.pixels * wide + SHARED_PRODUCTS
+    return config.lanes * (-(-config.pixels // 2) + 1) + config.pixels * (wide + 1) + SHARED_PRODUCTS
 
 
 def bram36(config: Config) -> float:
