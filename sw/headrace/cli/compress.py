@@ -18,7 +18,6 @@ from ..compile import compile_network
 from ..config import CONFIGS, get_config
 from ..data.samples import NORMALISATIONS
 from ..errors import DataError
-from ..importers import SUFFIXES
 from .compress_model import Choices, build_model
 from .files import check_output, load_array
 from .output import json_option, print_json, print_table, progress
@@ -139,7 +138,7 @@ def compress(
     if output.suffix == STORED:
         store(Path(model), output, Effort(effort), as_json)
         return
-    if Path(model).suffix in SUFFIXES and not lenet.is_layout(Path(model)):
+    if Path(model).suffix and not lenet.is_layout(Path(model)):
         choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape, normalise, samples)
         artifact, report = build_model(Path(model), choices)
         layers = [asdict(layer) for layer in report.weights]

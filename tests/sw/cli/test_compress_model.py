@@ -109,6 +109,8 @@ def test_mistakes(tmp_path: Path):
     np.save(x, np.zeros((0, 24), np.float32))
     assert "holds no input" in mistaken(tmp_path, W, "--calibrate", x)
     (tmp_path / "a.pt2").write_bytes(b"hello")
+    (tmp_path / "a.pth").write_bytes(b"hello")
+    assert "torch.export.save" in mistaken(tmp_path, tmp_path / "a.pth", "--calibrate", x)
     assert "is no .pt2 file" in mistaken(tmp_path, tmp_path / "a.pt2", "--calibrate", x)
 
 
