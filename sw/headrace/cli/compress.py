@@ -18,7 +18,8 @@ from ..compile import compile_network
 from ..config import CONFIGS, get_config
 from ..data.samples import NORMALISATIONS
 from ..errors import DataError
-from ..importers import SUFFIXES
+from ..quantisation import Options
+from ..quantisation.options import METHODS
 from .compress_model import Choices, build_model
 from .files import check_output, load_array
 from .output import json_option, print_json, print_table, progress
@@ -98,6 +99,11 @@ class Sizes(click.ParamType):
 @click.option("--samples", type=click.IntRange(1), default=128, show_default=True, help="Of a data set, so many.")
 @click.option("--normalise", type=click.Choice(list(NORMALISATIONS)), help="What a model takes.  [default: by data]")
 @click.option(
+    "--method", type=click.Choice(METHODS), default="mse", show_default=True, help="Of calibration, of a model."
+)
+@click.option("--fit", is_flag=True, help="Fit what pruning leaves of a model's weights to the dense layers' outputs.")
+@click.option("--equalise", is_flag=True, help="Cross-layer equalisation of a model.")
+@click.option(
     "--input-shape",
     type=Sizes(),
     metavar="C,H,W",
@@ -120,6 +126,9 @@ def compress(
     calibrate: Path | None,
     samples: int,
     normalise: str | None,
+    method: str,
+    fit: bool,
+    equalise: bool,
     input_shape: tuple[int, ...] | None,
     config: str,
     effort: str,
@@ -139,8 +148,9 @@ def compress(
     if output.suffix == STORED:
         store(Path(model), output, Effort(effort), as_json)
         return
-    if Path(model).suffix in SUFFIXES and not lenet.is_layout(Path(model)):
-        choices = Choices(config, Effort(effort), calibrate, prune, share, input_shape, normalise, samples)
+    if Path(model).suffix and not lenet.is_layout(Path(model)):
+        options = Options(calibration=method, values=share, reconstruct=fit, equalise=equalise)
+        choices = Choices(config, Effort(effort), calibrate, prune, options, input_shape, normalise, samples)
         artifact, report = build_model(Path(model), choices)
         layers = [asdict(layer) for layer in report.weights]
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -31,7 +31,8 @@ class Choices:
     effort: Effort
     calibrate: Path | None
     densities: tuple[float, ...] | dict[str, float] | None
-    values: int | None
+    options: Options
+    """But for `density`, which needs the layers' names."""
     input_shape: tuple[int, ...] | None
     normalise: str | None
     samples: int
@@ -46,7 +47,7 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
     with progress(f"reading {path.name}"):
         graph = import_model(path, choices.input_shape)
     weighted = [layer.name for layer in graph.layers if isinstance(layer, Conv | Linear)]
-    options = Options(density=_densities(choices.densities, weighted), values=choices.values)
+    options = replace(choices.options, density=_densities(choices.densities, weighted))
     x, normalisation = calibration(graph, choices)
     with progress("calibrating") as show:
         network, report = quantise(graph, x, options, show)
@@ -76,7 +77,7 @@ def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32
         inputs, usual = samples.inputs, samples.normalisation
     normalisation = choices.normalise or usual
     try:
-        x = graph.input.feed(inputs if normalisation == "raw" else normalised(inputs, normalisation))
+        x = graph.input.feed(normalised(inputs, normalisation))
     except DataError as error:
         raise DataError(f"{source}: {error}") from None
     if not len(x):

@@ -30,4 +30,5 @@ def import_model(path: Path, input_shape: Sequence[int] | None = None) -> FloatG
         from .matrix import import_matrix
 
         return import_matrix(path)
-    raise FormatError(f"{path} is no model: {', '.join(SUFFIXES)} files are")
+    hint = "; save a PyTorch module with torch.export.save" if path.suffix in (".pt", ".pth") else ""
+    raise FormatError(f"{path} is no model: {', '.join(SUFFIXES)} files are{hint}")

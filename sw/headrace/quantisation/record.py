@@ -48,5 +48,8 @@ def quantise_again(
     """The network that was compiled. FormatError where model or data are others than those it was made with."""
     network, report = quantise(graph, calibration, options, progress)
     if network_digest(network) != digest:
-        raise FormatError("this model with this data does not give the artifact's network")
+        raise FormatError(
+            "this model with this data does not give the artifact's network; "
+            "--calibrate takes the inputs that it was compressed with"
+        )
     return network, report

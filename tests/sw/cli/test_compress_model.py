@@ -96,6 +96,19 @@ def test_onnx(tmp_path: Path):
         assert np.array_equal(session.run(integers).outputs, network.run(integers))
 
 
+def test_choices_of_quantisation_are_kept_in_the_file(tmp_path: Path):
+    W, x = matrix(tmp_path)
+    choices = ("--prune", 0.5, "--method", "max", "--fit", "--equalise")
+    assert run(W, "-o", tmp_path / "a.hrz", "--calibrate", x, "--config", "tiny", *choices).exit_code == 0
+    artifact = Artifact.load(tmp_path / "a.hrz")
+    options = read_record(artifact.meta)[0]
+    assert (options.calibration, options.reconstruct, options.equalise) == ("max", True, True)
+    wanted, _ = quantise(import_model(W), np.load(x).reshape(20, 24, 1, 1), options)
+    integers = quantise_activations(np.load(x), wanted.input_scale).reshape(20, 24, 1, 1)
+    with ModelDevice(artifact.config) as device, Session(device, artifact) as session:
+        assert np.array_equal(session.run(integers).outputs, wanted.run(integers))
+
+
 def test_mistakes(tmp_path: Path):
     W, x = matrix(tmp_path)
     assert "needs --calibrate" in mistaken(tmp_path, W)
@@ -109,6 +122,8 @@ def test_mistakes(tmp_path: Path):
     np.save(x, np.zeros((0, 24), np.float32))
     assert "holds no input" in mistaken(tmp_path, W, "--calibrate", x)
     (tmp_path / "a.pt2").write_bytes(b"hello")
+    (tmp_path / "a.pth").write_bytes(b"hello")
+    assert "torch.export.save" in mistaken(tmp_path, tmp_path / "a.pth", "--calibrate", x)
     assert "is no .pt2 file" in mistaken(tmp_path, tmp_path / "a.pt2", "--calibrate", x)
 
 

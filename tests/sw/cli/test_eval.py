@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from headrace.cli import main
 from headrace.compile import compile_network
 from headrace.config import get_config
 from headrace.evaluate import run_network, top1
+from headrace.floats import Input
 from headrace.quantisation import Options, quantise
 from headrace.quantisation.record import KEY, record
 from real_graphs import chain, images
@@ -82,7 +84,9 @@ def test_artifact(data: Path, tmp_path: Path):
 
 def test_errors(data: Path, tmp_path: Path):
     run("m.onnx", "--data", data, "--model", "x.onnx", code=2)
+    run("m.onnx", "--data", data, "--device", "model", code=2)
     path = artifact(tmp_path / "net.hrz", note=False)
+    assert "--density goes with a model alone" in run(path, "--data", data, "--density", 0.5, code=2).stderr
     run(path, "--data", data, "--compare", code=2)
     result = run(path, "--data", data, "--limit", 1, "--model", "m.onnx", "--compare", code=1)
     assert "does not say how it was quantised" in result.stderr and result.stderr.count("\n") == 1
@@ -90,3 +94,32 @@ def test_errors(data: Path, tmp_path: Path):
     assert "has no labels" in run("m.onnx", "--data", "mnist", "--split", "train", code=1).stderr
     np.savez(tmp_path / "small.npz", x=np.zeros((2, 3)), y=np.zeros(2))
     assert "the network takes" in run(path, "--data", tmp_path / "small.npz", code=1).stderr
+
+
+def test_labels_that_do_not_fit(data: Path, tmp_path: Path):
+    """A column counts as a list; a row for each sample is refused, and not compared with every output."""
+    with np.load(data) as held:
+        x, y = held["x"], held["y"]
+    np.savez(tmp_path / "column.npz", x=x, y=y[:, None])
+    assert json.loads(run("m.onnx", "--data", tmp_path / "column.npz", "--json").stdout)["values"]["float"] == 1.0
+    np.savez(tmp_path / "rows.npz", x=x, y=np.eye(y.max() + 1)[y])
+    assert "not one for each of 40" in run("m.onnx", "--data", tmp_path / "rows.npz", code=1).stderr
+
+
+def test_integers_that_embeddings_are_looked_up_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    net = chain()
+    table = np.random.default_rng(5).normal(size=(9, net.input.shape[2])).astype(np.float32)
+    source = Input(net.input.shape, net.input.shape[:2], table=table)
+    monkeypatch.setattr(command, "import_model", lambda path: replace(net, input=source))
+    x = np.random.default_rng(6).integers(0, 9, (20, *net.input.shape[:2]))
+    np.savez(tmp_path / "data.npz", x=x, y=net.run(table[x]).argmax(axis=1))
+    assert json.loads(run("m.onnx", "--data", tmp_path / "data.npz", "--json").stdout)["values"]["float"] == 1.0
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
+def test_samples_that_are_not_finite(wrong: float, data: Path, tmp_path: Path):
+    x = images(40).astype(np.float64)
+    x[3, 0, 0, 0] = wrong
+    np.savez(tmp_path / "wrong.npz", x=x, y=np.zeros(40))
+    assert "NaN or an infinity" in run("m.onnx", "--data", tmp_path / "wrong.npz", code=1).stderr
+    assert "NaN or an infinity" in run(artifact(tmp_path / "a.hrz"), "--data", tmp_path / "wrong.npz", code=1).stderr
