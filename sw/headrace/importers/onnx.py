@@ -14,12 +14,15 @@ from headrace.floats import FloatGraph
 
 from . import onnx_constants
 from .draft import Draft, Node, Unsupported, Value
+from .onnx_call import Call
 from .onnx_file import load_model, tensor_array
-from .onnx_ops import OPERATORS, Call
+from .onnx_layers import LAYERS
+from .onnx_shapes import SHAPES
 from .reasons import advice
 
 Array = NDArray[np.generic]
 DOMAINS = ("", "ai.onnx")
+OPERATORS = LAYERS | SHAPES
 
 
 def import_onnx(path: Path, input_shape: Sequence[int] | None = None) -> FloatGraph:

@@ -8,7 +8,7 @@ from headrace.floats import AveragePool, GlobalAveragePool, MaxPool
 from headrace.geometry import Padding, Pair
 
 from .draft import Draft, Node, Unsupported, Value
-from .operations import counts, rows, windows
+from .windows import counts, rows, windows
 
 SMALLEST, LARGEST = 2, 11
 """Kernels of the device's maxima."""

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from headrace.errors import FormatError, HeadraceError, ModelError
 from headrace.floats import FloatGraph
 
-from .aten import FOLDED, IGNORED, OPERATORS, SIZES, Call
-from .draft import Draft, Node, Unsupported, Value
+from .aten import FOLDED, IGNORED, OPERATORS, SIZES
+from .aten_call import Call
+from .draft import LARGEST, Draft, Node, Unsupported, Value
 from .pt2 import Program, read_program
 from .reasons import advice
 
@@ -167,7 +168,10 @@ class _Import:
     def _size(self, proto: dict[str, Any], operator: str, arguments: dict[str, Argument]) -> None:
         if operator not in SIZES:
             raise Unsupported("a size computed so; export with sizes that are fixed, but for the batch")
-        self.numbers[proto["outputs"][0]["as_sym_int"]["as_name"]] = SIZES[operator](self.batch, *arguments.values())
+        number = SIZES[operator](self.batch, *arguments.values())
+        if abs(number) > LARGEST:  # products of products would grow without bound
+            raise Unsupported(f"a size of {number:.0e}")
+        self.numbers[proto["outputs"][0]["as_sym_int"]["as_name"]] = number
 
     def _module(self, used: Sequence[str]) -> str:
         """Layers with weights are called as the module that has them."""
