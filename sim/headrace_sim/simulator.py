@@ -85,7 +85,7 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 class Simulator:
-    """One accelerator and its memory of `memory_bytes` from byte address `base` on.
+    """One accelerator and its memory of `memory_bytes` from byte address `base` on, or `memory` itself.
 
     The memory answers `latency` cycles after a request; in any cycle each of its channels pauses with probability
     `stall`; reads and writes share `bandwidth` beats per cycle (None: no limit). Equal arguments, seed included, give
@@ -103,6 +103,7 @@ class Simulator:
         bandwidth: float | None = None,
         seed: int = 0,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        memory: NDArray[np.uint8] | None = None,
         base: int = DEFAULT_BASE,
         trace: str | Path | None = None,
         library: Path | None = None,
@@ -113,6 +114,10 @@ class Simulator:
         ports = 1 if config is None else config.read_ports
         if bandwidth is not None and not 1 / 256 <= bandwidth <= ports:
             raise DeviceError(f"bandwidth = {bandwidth} is outside 1/256..{ports} beats per cycle")
+        if memory is None:
+            memory = np.zeros(max(0, memory_bytes) // 8, np.uint64).view(np.uint8)
+        else:
+            memory_bytes = memory.size
         if (
             latency < 0
             or memory_bytes <= 0
@@ -126,7 +131,7 @@ class Simulator:
                 raise DeviceError("a simulation needs a config or a library")
             library = build(cached_verilog(config), trace=trace is not None)
         self.base = base
-        self.memory: NDArray[np.uint8] = np.zeros(memory_bytes // 8, np.uint64).view(np.uint8)
+        self.memory = memory
         """The device's memory itself, not a copy; stays valid after `close`."""
         options = _Options(
             memory=self.memory.ctypes.data,

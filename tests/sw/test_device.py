@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -26,9 +27,14 @@ class TestOpen:
         with pytest.raises(DeviceError, match=r"no device 'nothing' is installed; there are: .*model"):
             open_device("nothing", SMALL)
 
-    def test_a_device_that_does_not_exist_yet_is_not_promised(self):
-        with pytest.raises(DeviceError, match=r"no device 'pynq' is installed; there are: [\w, ]*$"):
+    def test_the_board_says_what_it_needs(self, monkeypatch):
+        with pytest.raises(DeviceError, match=r"needs an overlay: the \.bit file"):
             open_device("pynq", SMALL)
+        with pytest.raises(DeviceError, match="no option speed; it has overlay"):
+            open_device("pynq", SMALL, speed=3)
+        monkeypatch.setitem(sys.modules, "pynq", None)
+        with pytest.raises(DeviceError, match="needs the package pynq, which every PYNQ image has"):
+            open_device("pynq", SMALL, overlay="a.bit")
 
     @pytest.mark.parametrize(
         ("name", "value", "message"),

@@ -28,8 +28,10 @@ ATTRIBUTES = {"eval": "evaluate"}
 EXTRAS = {
     "PIL": "data",
     "amaranth": "hw",
+    "grpc": "virtual",
     "matplotlib": "plot",
     "onnx": "onnx",
+    "pynq": "virtual",
     "sklearn": "compress",
     "threadpoolctl": "compress",
     "torch": "torch",

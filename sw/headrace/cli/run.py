@@ -18,7 +18,9 @@ from .output import json_option, print_json, print_table, progress
 
 @click.command(epilog="Example: headrace run lenet5.hrz --device sim --input input.npy --output output.npy")
 @click.argument("artifact", metavar="F.hrz", type=click.Path(path_type=Path))
-@click.option("--device", "device_name", default="model", show_default=True, help="model (NumPy), sim (Verilated RTL).")
+@click.option(
+    "--device", "device_name", default="model", show_default=True, help="model (NumPy), sim (Verilated RTL), pynq."
+)
 @click.option(
     "--input", "source", type=click.Path(path_type=Path), required=True, help="Images: .npy, int8 (N, C, H, W)."
 )
@@ -26,8 +28,17 @@ from .output import json_option, print_json, print_table, progress
 @click.option(
     "--trace", type=click.Path(path_type=Path), metavar="F.vcd", help="Waveforms of the run; device sim only."
 )
+@click.option("--overlay", type=click.Path(path_type=Path), metavar="F.bit", help="Of the board; device pynq only.")
 @json_option
-def run(artifact: Path, device_name: str, source: Path, output: Path, trace: Path | None, as_json: bool) -> None:
+def run(
+    artifact: Path,
+    device_name: str,
+    source: Path,
+    output: Path,
+    trace: Path | None,
+    overlay: Path | None,
+    as_json: bool,
+) -> None:
     """Run images through an artifact on a device, and count its cycles.
 
     All devices give equal integers. Cycles are counted by devices that have a clock; the model has none. With --trace
@@ -35,6 +46,8 @@ def run(artifact: Path, device_name: str, source: Path, output: Path, trace: Pat
     """
     if trace is not None and device_name != "sim":
         raise click.UsageError("--trace needs --device sim")
+    if (overlay is not None) != (device_name == "pynq"):
+        raise click.UsageError("--device pynq needs --overlay, and no other device takes it")
     loaded, x = Artifact.load(artifact), load_array(source)
     check_output(output, artifact, source)
     if trace is not None:
@@ -43,7 +56,9 @@ def run(artifact: Path, device_name: str, source: Path, output: Path, trace: Pat
         wanted = ", ".join(map(str, ("N", *loaded.image.input_shape)))
         raise DataError(f"{source} holds {x.dtype} {x.shape}; the network takes int8 ({wanted})")
     with progress(f"opening {device_name}"):
-        device = open_device(device_name, loaded.config, **({} if trace is None else {"trace": trace}))
+        options = {"trace": trace, "overlay": overlay}
+        given = {key: value for key, value in options.items() if value is not None}
+        device = open_device(device_name, loaded.config, **given)
     with device, Session(device, loaded) as session, progress("images") as show:
         result = session.run(x.astype(np.int8, copy=False), show)
     save_array(output, result.outputs)

@@ -19,7 +19,10 @@ from ..errors import DeviceError
 GROUP = "headrace.devices"
 ALIGNMENT = 64
 """Bytes; every buffer's address is a multiple of it."""
-BUILT_IN = (EntryPoint("model", "headrace.device.model:ModelDevice.open", GROUP),)
+BUILT_IN = (
+    EntryPoint("model", "headrace.device.model:ModelDevice.open", GROUP),
+    EntryPoint("pynq", "headrace.device.pynq:PynqDevice.open", GROUP),
+)
 """Found even where the package runs from its source tree, without installed metadata."""
 REMEDIES = {"sim": "pip install 'headrace[sim]'"}
 

@@ -1,0 +1,127 @@
+"""`headrace bench`: the accelerator's throughput beside that of decoders on a processor, measured in one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from headrace.artifact import Artifact
+from headrace.cli.output import json_option, print_json, print_table, progress
+from headrace.device import open_device
+from headrace.errors import DeviceError
+from headrace.session import Result, Session
+from headrace_hw.clock import Clock, routed_clock
+
+from .build import cached_verilog
+from .cpu_decoders import DENSE, jobs, seconds_per_image
+
+ROUNDS = 5
+ACCELERATOR = "headrace accelerator"
+
+
+@click.command(epilog="Example: headrace bench lenet5.hrz --clock-mhz 100")
+@click.argument("artifact", metavar="F.hrz", type=click.Path(path_type=Path))
+@click.option(
+    "--clock-mhz", type=click.FloatRange(1, 2000), help="Of the accelerator; else the routed one of its config."
+)
+@click.option("--device", "device_name", type=click.Choice(["sim", "pynq"]), default="sim", show_default=True)
+@click.option("--overlay", type=click.Path(path_type=Path), metavar="F.bit", help="Of the board; device pynq only.")
+@click.option("--images", type=click.IntRange(1), default=2, show_default=True, help="Images that the device runs.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="F.svg", help="Roofline: .svg, .png or .pdf.")
+@json_option
+def bench(
+    artifact: Path,
+    clock_mhz: float | None,
+    device_name: str,
+    overlay: Path | None,
+    images: int,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Weights decoded and multiplied per second: by the accelerator, and by decoders on this processor.
+
+    The accelerator's time is its cycles, counted in the simulated RTL or on the board, over its clock: that given, or
+    that of the board, or the routed one of its configuration. Those of the processor are medians of interleaved rounds:
+    headrace's native kernel, HAC and sHAC, dense float32 and int8, zstd and then dense. Every product is checked.
+    """
+    if (overlay is not None) != (device_name == "pynq"):
+        raise click.UsageError("--device pynq needs --overlay, and no other device takes it")
+    loaded = Artifact.load(artifact)
+    image, rng = loaded.image, np.random.default_rng(0)
+    work = jobs(image, rng)
+    with progress(f"opening {device_name}"):
+        device = open_device(device_name, image.config, **({} if overlay is None else {"overlay": overlay}))
+    x = rng.integers(-128, 128, (images, *image.input_shape), np.int8)
+    with device, Session(device, loaded) as session, progress("accelerator") as show:
+        result = session.run(x, show)
+    clock = _clock(loaded, clock_mhz, result)
+    with progress("processor") as show:
+        processor = seconds_per_image(work, ROUNDS, show)
+    values = figures(loaded, result, clock, processor, sum(job.W.size for job in work))
+    if plot is not None:
+        from .roofline import draw
+
+        draw(plot, artifact.stem, values)
+    if as_json:
+        print_json(values)
+        return
+    print_table(
+        f"{values['workload']}: {values['weights']:,} weights, one image",
+        ("", "weights/s", "images/s", f"x {DENSE}"),
+        [
+            (row["name"], f"{row['weights_per_s']:.3g}", f"{row['images_per_s']:,.1f}", f"{row['ratio']:.2f}")
+            for row in values["rows"]
+        ],
+        f"accelerator: {values['cycles_per_image']:,} cycles ({device_name}) at {clock.mhz} MHz, {clock.source}",
+    )
+
+
+def figures(
+    artifact: Artifact, result: Result, clock: Clock, processor: dict[str, float], weights: int
+) -> dict[str, Any]:
+    """What `--json` prints. `seconds` are those of one image; `ratio` is the speed-up over dense float32."""
+    cycles = result.mean_cycles
+    assert cycles and clock.mhz
+    seconds = {ACCELERATOR: cycles / (clock.mhz * 1e6), **processor}
+    config = artifact.config
+    return {
+        "workload": artifact.image.network,
+        "config": config.name,
+        "weights": weights,
+        "cycles_per_image": round(cycles),
+        "clock_mhz": clock.mhz,
+        "clock_source": clock.source,
+        "rows": [
+            {
+                "name": name,
+                "weights_per_s": weights / time,
+                "images_per_s": 1 / time,
+                "seconds": time,
+                "ratio": processor[DENSE] / time,
+            }
+            for name, time in seconds.items()
+        ],
+        "bounds": {
+            "macs_per_cycle": config.lanes * config.pixels,
+            "bytes_per_cycle": 8 * config.read_ports,
+        },
+        "layers": [
+            {"name": info.name, "macs": info.macs, "bytes": info.stream_bytes + info.table_bytes, "cycles": cycles}
+            for info, layer in zip(artifact.image.layers, result.layers, strict=True)
+            if (cycles := layer.mean_cycles)
+        ],
+    }
+
+
+def _clock(artifact: Artifact, given: float | None, result: Result) -> Clock:
+    if given is not None:
+        return Clock(given, "as given")
+    if result.clock_mhz is not None:
+        return Clock(result.clock_mhz, "the board's")
+    clock = routed_clock(artifact.config, cached_verilog(artifact.config))
+    if clock.mhz is None:
+        raise DeviceError(f"the accelerator's clock is not known ({clock.source}): give --clock-mhz")
+    return clock
