@@ -94,6 +94,7 @@ def test_pruning_counts_within_channels():
 
 
 def test_sharing_keeps_zeros():
+    pytest.importorskip("sklearn")
     pruned = prune(residual(), Options(density=0.5))
     shared = share(pruned, Options(values={"half": 6}))
     assert list(shared) == ["half"]

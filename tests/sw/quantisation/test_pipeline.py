@@ -75,6 +75,7 @@ def test_device_gives_the_same_integers():
 
 
 def test_pruned_and_shared():
+    pytest.importorskip("sklearn")
     options = Options(density={"first": 0.5, "linear": 0.25}, values={"first": 8, "a": 16, "b": 16})
     network, report = quantise(residual(), CALIBRATION, options)
     by_name = {one.name: one for one in report.weights}
@@ -104,6 +105,7 @@ def test_equalisation_helps_where_ranges_differ():
 
 
 def test_compare_finds_the_layer_that_loses():
+    pytest.importorskip("sklearn")
     net = residual()
     network, report = quantise(net, CALIBRATION)
     x = images(16, seed=2)
@@ -119,6 +121,7 @@ def test_compare_finds_the_layer_that_loses():
 
 
 def test_record_gives_the_network_again():
+    pytest.importorskip("sklearn")
     options = Options(density={"first": 0.5}, values=16, equalise=True)
     network, _ = quantise(chain(), CALIBRATION[:32], options)
     note = record(options, 32, "raw", network)
