@@ -19,6 +19,8 @@ from .fuse import fuse
 
 LARGEST = 1 << 23
 """Elements of one tensor of one image; devices hold fewer, and nothing larger but weights is ever allocated."""
+MOST_AXES = 8
+"""Of any tensor, the batch included; products of thousands of sizes take hours."""
 MOST_LAYERS = 1 << 13
 BUDGET = 1 << 29
 """Elements of all arrays that a draft makes: a few layers of a small file can name the same large weights."""
@@ -109,6 +111,8 @@ class Draft:
 
     def start(self, shape: tuple[int, ...]) -> Value:
         """The model's input, without the batch; its layout is that which its first reader wants."""
+        if len(shape) >= MOST_AXES:
+            raise Unsupported(f"an input of {len(shape)} axes beside the batch")
         if not shape or min(shape) < 1 or prod(shape) > LARGEST:
             raise Unsupported(f"an input of {shape} beside the batch")
         self._model_shape = shape

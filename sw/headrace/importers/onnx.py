@@ -15,7 +15,7 @@ from headrace.floats import FloatGraph
 from . import onnx_constants
 from .draft import Draft, Node, Unsupported, Value
 from .onnx_call import Call
-from .onnx_file import load_model, tensor_array
+from .onnx_file import is_external, load_model, tensor_array, tensor_size
 from .onnx_layers import LAYERS
 from .onnx_shapes import SHAPES
 from .reasons import advice
@@ -50,7 +50,7 @@ class _Import:
     def run(self) -> FloatGraph:
         try:
             output = self._walk()
-        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             what = " ".join(f"{type(error).__name__} {error}".split())
             raise FormatError(f"{self.path} is damaged: {what}") from None
         except FormatError as error:
@@ -60,7 +60,7 @@ class _Import:
     def _walk(self) -> Value:
         """Every tensor and node in order; the output."""
         for tensor in self.graph.initializer:
-            self.constants[tensor.name] = tensor_array(tensor, self.folder)
+            self.constants[tensor.name] = self._tensor(tensor)
         if self.graph.sparse_initializer:
             raise ModelError(self.draft.name, ["weights in sparse form; export them as plain tensors"])
         self._input()
@@ -126,7 +126,7 @@ class _Import:
             ghost = self.draft.ghost(error.shape)
             if ghost is not None and proto.output:
                 self.values[proto.output[0]] = ghost
-        except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
             self.draft.problem(node, values, f"damaged or unknown: {error}")
 
     def _attributes(self, proto: Any) -> dict[str, Any]:
@@ -134,10 +134,15 @@ class _Import:
         for one in proto.attribute:
             kinds = {1: one.f, 2: one.i, 3: one.s, 6: list(one.floats), 7: list(one.ints)}
             if one.type == 4:
-                result[one.name] = tensor_array(one.t, self.folder)
+                result[one.name] = self._tensor(one.t)
             elif one.type in kinds:
                 result[one.name] = kinds[one.type]
         return result
+
+    def _tensor(self, tensor: Any) -> Array:
+        if is_external(tensor):
+            self.draft.spend(tensor_size(tensor))
+        return tensor_array(tensor, self.folder)
 
     def _constant(self, proto: Any, attributes: Mapping[str, Any]) -> None:
         arrays = [self.constants[name] if name else None for name in proto.input]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .draft import LARGEST, Unsupported
+from .draft import LARGEST, MOST_AXES, Unsupported
 from .onnx_file import DTYPES
 
 Array = NDArray[np.generic]
@@ -52,8 +52,8 @@ def _constant(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
 
 def _filled(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
     shape = tuple(int(n) for n in inputs[0])
-    if min(shape, default=0) < 0 or prod(shape) > LARGEST:
-        raise Unsupported(f"a constant of shape {shape}")
+    if len(shape) > MOST_AXES or min(shape, default=0) < 0 or prod(shape) > LARGEST:
+        raise Unsupported(f"a constant of shape {shape[:MOST_AXES]}")
     value = attributes.get("value", np.zeros(1, np.float32))
     return np.full(shape, value.ravel()[0])
 

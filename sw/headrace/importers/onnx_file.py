@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from headrace.errors import FormatError, HeadraceError
 
+from .draft import MOST_AXES
+
 LARGEST_FILE = (1 << 31) - 1
 """Bytes: the limit of protocol buffers."""
 OLDEST = 7
@@ -68,17 +70,28 @@ def load_model(path: Path) -> Any:
     return model
 
 
+def tensor_size(tensor: Any) -> int:
+    """Numbers that a `TensorProto` claims to hold. FormatError for a type or a shape that none has."""
+    shape = tuple(tensor.dims[: MOST_AXES + 1])
+    if tensor.data_type not in DTYPES or len(shape) > MOST_AXES or min(shape, default=1) < 0:
+        raise FormatError(f"tensor {tensor.name!r}: type {tensor.data_type}, shape {shape}")
+    return prod(shape)
+
+
+def is_external(tensor: Any) -> bool:
+    """Whether the numbers lie in another file, where many tensors can name the same ones."""
+    return bool(tensor.data_location == 1)
+
+
 def tensor_array(tensor: Any, folder: Path) -> NDArray[np.generic]:
     """The numbers of a `TensorProto`, bfloat16 as float32; files it names lie in `folder` or below.
 
     FormatError for another type, or where the file holds less or more than the shape says.
     """
-    name, shape = tensor.name, tuple(tensor.dims)
-    if tensor.data_type not in DTYPES or min(shape, default=1) < 0:
-        raise FormatError(f"tensor {name!r}: type {tensor.data_type}, shape {shape}")
+    count, name, shape = tensor_size(tensor), tensor.name, tuple(tensor.dims)
     code, field = DTYPES[tensor.data_type]
-    dtype, count = np.dtype(code), prod(shape)
-    if tensor.data_location == 1:  # EXTERNAL
+    dtype = np.dtype(code)
+    if is_external(tensor):
         raw: bytes | None = _external(tensor, folder, count * dtype.itemsize)
     else:
         raw = tensor.raw_data if tensor.HasField("raw_data") else None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 from . import operations as ops
-from .draft import Unsupported, Value
+from .draft import MOST_AXES, Unsupported, Value
 from .onnx_call import Call
 from .onnx_constants import axes_of
 from .reasons import advice
@@ -48,6 +48,8 @@ def _unsqueeze(call: Call) -> Value:
     x = call.tensor()
     axes = axes_of([x, call.constant(1)], call.attributes) or []
     rank = len(x.shape) + len(axes)
+    if rank >= MOST_AXES:
+        raise Unsupported(f"a shape of {rank} axes beside the batch")
     shape = list(x.shape)
     for axis in sorted(inner_axis(axis, rank) for axis in axes):
         shape.insert(axis, 1)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from headrace.errors import FormatError
 
+from .draft import BUDGET, MOST_AXES
+
 Array = NDArray[np.generic]
 LARGEST_JSON = 32 << 20
 """Bytes; the graph of a network of a thousand layers takes one megabyte."""
@@ -125,18 +127,25 @@ def _numbers(archive: _Archive, kind: str) -> Iterator[tuple[str, Array]]:
     """The parameters and buffers, or the constants, by name."""
     if f"data/{kind}/model_{kind}_config.json" not in archive.members and kind == "constants":
         return
+    total = 0
     for name, entry in archive.json(f"data/{kind}/model_{kind}_config.json")["config"].items():
         path, meta = entry["path_name"], entry["tensor_meta"]
         if entry["use_pickle"] or meta is None:
             raise FormatError(f"{name!r} is pickled, which is not read, as loading it could run code; {AGAIN}")
-        yield name, _tensor(archive, f"data/{kind}/{path}", name, meta)
+        values = _tensor(archive, f"data/{kind}/{path}", name, meta)
+        total += values.size  # many can name the same member
+        if total > BUDGET:
+            raise FormatError(f"weights of more than {BUDGET} numbers")
+        yield name, values
 
 
 def _tensor(archive: _Archive, path: str, name: str, meta: dict[str, Any]) -> Array:
     """The numbers of a tensor that lies whole in its file, in C order or with its axes permuted."""
     shape, strides = ([int(one["as_int"]) for one in meta[key]] for key in ("sizes", "strides"))
-    if meta["dtype"] not in DTYPES or min(shape, default=0) < 0 or len(strides) != len(shape):
-        raise FormatError(f"{name!r}: type {meta['dtype']}, shape {tuple(shape)}, strides {tuple(strides)}")
+    fits = len(strides) == len(shape) <= MOST_AXES
+    if meta["dtype"] not in DTYPES or not fits or min(shape, default=0) < 0:
+        shown = f"shape {tuple(shape[:MOST_AXES])}, strides {tuple(strides[:MOST_AXES])}"
+        raise FormatError(f"{name!r}: type {meta['dtype']}, {shown}")
     dtype = np.dtype(DTYPES[meta["dtype"]])
     order = sorted(range(len(shape)), key=lambda axis: (-strides[axis], shape[axis]))
     packed = [shape[axis] for axis in order]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from .draft import Unsupported, Value
+from .draft import MOST_AXES, Unsupported, Value
 
 
 def inner_axis(axis: int, rank: int) -> int:
@@ -18,6 +18,8 @@ def inner_axis(axis: int, rank: int) -> int:
 
 def reshaped(x: Value, batch: int, target: Sequence[int], keep_zero: bool = False) -> Value:
     """`x` with the model's new shape, batch first, which may hold one -1, and 0 for a size that stays."""
+    if len(target) > MOST_AXES:
+        raise Unsupported(f"a shape of {len(target)} axes")
     old = (batch, *x.shape)
     sizes = [old[i] if n == 0 and not keep_zero and i < len(old) else int(n) for i, n in enumerate(target)]
     if sizes.count(-1) == 1:

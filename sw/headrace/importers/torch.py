@@ -29,6 +29,8 @@ def import_pt2(path: Path, input_shape: Sequence[int] | None = None) -> FloatGra
     that is damaged or holds pickled weights, ModelError that names everything that the device cannot run.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise FormatError(f"{path} is not a file")
         with path.open("rb") as file:
             program = read_program(file, str(path))
     except OSError as error:
@@ -85,7 +87,7 @@ class _Import:
     def run(self) -> FloatGraph:
         try:
             output = self._walk()
-        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             what = " ".join(f"{type(error).__name__} {error}".split())
             raise FormatError(f"{self.draft.name} is damaged, or of another version: {what}") from None
         return self.draft.finish(output)
@@ -151,7 +153,9 @@ class _Import:
             if not values and not missing:
                 if operator not in FOLDED:
                     raise Unsupported("of constants; compute it before the export")
-                self.constants[outputs[0]] = FOLDED[operator](*arguments.values())
+                made = FOLDED[operator](*arguments.values())
+                self.draft.spend(made.size)
+                self.constants[outputs[0]] = made
                 self.names[outputs[0]] = self.names.get(used[0] if used else "", "")
                 return
             if operator not in OPERATORS:
@@ -162,7 +166,7 @@ class _Import:
             ghost = self.draft.ghost(error.shape)
             if ghost is not None and outputs:
                 self.values[outputs[0]] = ghost
-        except (ValueError, KeyError, IndexError, TypeError, OverflowError, AttributeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError) as error:
             self.draft.problem(node, values, f"damaged or unknown: {type(error).__name__} {error}")
 
     def _size(self, proto: dict[str, Any], operator: str, arguments: dict[str, Argument]) -> None:

@@ -141,7 +141,12 @@ def _kind(one: Any) -> None:
     one.graph.initializer[0].data_type = 99
 
 
-@pytest.mark.parametrize("change", [_dims, _negative, _kind])
+def _axes(one: Any) -> None:
+    """The product of the sizes alone would take hours."""
+    one.graph.initializer[0].dims.extend([1 << 62] * 300_000)
+
+
+@pytest.mark.parametrize("change", [_dims, _negative, _kind, _axes])
 def test_tensors_that_lie(change: Callable[[Any], None], tmp_path: Path):
     one = small()
     change(one)
@@ -201,7 +206,21 @@ def _repeated(one: Any) -> None:
     one.graph.node.extend(chain(*[("Conv", ["large"])] * 3000))
 
 
-HARMFUL = [_input, _padding, _filled, _doubled, _outer, _strided]
+def _many_axes(one: Any) -> None:
+    for _ in range(300_000):
+        one.graph.input[0].type.tensor_type.shape.dim.add().dim_value = 1 << 62
+
+
+def _many_sizes(one: Any) -> None:
+    """Of a constant, and of a tensor."""
+    sizes = onnx.numpy_helper.from_array(np.full(300_000, 1 << 62), "sizes")
+    one.graph.initializer.append(sizes)
+    one.graph.node.insert(0, helper.make_node("ConstantOfShape", ["sizes"], ["c"], "c"))
+    one.graph.node.insert(1, helper.make_node("Reshape", ["x", "sizes"], ["r"], "r"))
+    one.graph.node.insert(2, helper.make_node("Unsqueeze", ["x", "sizes"], ["u"], "u"))
+
+
+HARMFUL = [_input, _padding, _filled, _doubled, _outer, _strided, _many_axes, _many_sizes]
 
 
 @pytest.mark.parametrize("change", HARMFUL)
@@ -220,3 +239,16 @@ def test_many_copies_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     _repeated(one)
     with pytest.raises(ModelError, match="more than 8388608 numbers"):
         import_model(saved(one, tmp_path))
+
+
+def test_many_tensors_of_one_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = external(tmp_path)
+    one = onnx.load(path, load_external_data=False)
+    for number in range(20):
+        one.graph.initializer.add().CopyFrom(one.graph.initializer[0])
+        one.graph.initializer[-1].name = f"copy{number}"
+    path.write_bytes(one.SerializeToString())
+    import_model(path)
+    monkeypatch.setattr("headrace.importers.draft.BUDGET", 20 * W.size)
+    with pytest.raises(ModelError, match=f"more than {20 * W.size} numbers"):
+        import_model(path)

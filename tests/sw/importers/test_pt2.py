@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -175,6 +176,19 @@ def _kind(config: Any) -> None:
     config["config"]["0.weight"]["tensor_meta"]["dtype"] = 9
 
 
+def _axes(config: Any) -> None:
+    """The product of the sizes alone would take hours."""
+    meta = config["config"]["0.weight"]["tensor_meta"]
+    meta["sizes"], meta["strides"] = [{"as_int": 1 << 62}] * 100_000, [{"as_int": 1}] * 100_000
+
+
+def _copies(config: Any) -> None:
+    """One member, of which each name would have a copy of its own."""
+    entry = config["config"]["0.weight"]
+    meta = entry["tensor_meta"] | {"dtype": 13, "sizes": [{"as_int": 144}], "strides": [{"as_int": 1}]}
+    config["config"] |= {f"copy{number}": entry | {"tensor_meta": meta} for number in range(100)}
+
+
 def _elsewhere(config: Any) -> None:
     config["config"]["0.weight"]["path_name"] = "../../../secret"
 
@@ -187,10 +201,15 @@ def _elsewhere(config: Any) -> None:
         (_gaps, "contiguous"),
         (_part, "clone"),
         (_kind, "type 9"),
+        (_axes, "shape"),
+        (_copies, "more than 5000 numbers"),
         (_elsewhere, "no data/weights/../../../secret"),
     ],
 )
-def test_weights_that_lie(change: Callable[[Any], None], reason: str, members: Members, tmp_path: Path):
+def test_weights_that_lie(
+    change: Callable[[Any], None], reason: str, members: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("headrace.importers.pt2.BUDGET", 5000)
     with pytest.raises(FormatError, match=reason):
         import_model(packed(changed(members, WEIGHTS, change), tmp_path / "a.pt2"))
 
@@ -213,6 +232,9 @@ def test_archives_that_lie(members: Members, tmp_path: Path, monkeypatch: pytest
         import_model(path)
     with pytest.raises(FormatError, match="No such file"):
         import_model(tmp_path / "none.pt2")
+    os.mkfifo(tmp_path / "pipe.pt2")
+    with pytest.raises(FormatError, match="is not a file"):
+        import_model(tmp_path / "pipe.pt2")
 
 
 def test_permuted_weights(tmp_path: Path):
