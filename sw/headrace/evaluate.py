@@ -21,16 +21,23 @@ Array = NDArray[np.floating]
 
 
 def top1(outputs: Array, labels: NDArray[np.generic]) -> float:
-    """Fraction of outputs (N, classes, ...) whose largest element, the first among equals, is the label."""
-    return float((outputs.reshape(len(outputs), -1).argmax(axis=1) == labels).mean())
+    """Fraction of outputs (N, classes, ...) whose largest element, the first among equals, is the label.
+
+    DataError for outputs of one element, and as `_one_each`.
+    """
+    flat = outputs.reshape(len(outputs), -1)
+    if flat.shape[1] < 2:
+        raise DataError("top-1 needs two outputs or more; of one, take --task auc or mse")
+    return float((flat.argmax(axis=1) == _one_each(outputs, labels)).mean())
 
 
 def auc(outputs: Array, labels: NDArray[np.generic]) -> float:
     """Area under the ROC curve: how often a sample labelled 1 scores above one labelled 0, equal scores half.
 
     The score is the one output, or the second of two minus the first. DataError unless there are labels 0 and 1 only,
-    and some of each.
+    and some of each, and as `_one_each`.
     """
+    labels = _one_each(outputs, labels)
     flat = outputs.reshape(len(outputs), -1).astype(np.float64)
     if flat.shape[1] > 2 or set(np.unique(labels).tolist()) != {0, 1}:
         raise DataError("the area under the curve needs one or two outputs, and labels 0 and 1")
@@ -40,6 +47,13 @@ def auc(outputs: Array, labels: NDArray[np.generic]) -> float:
     positive = labels == 1
     count = int(positive.sum())
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(labels) - count)))
+
+
+def _one_each(outputs: Array, labels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Labels (N,), also of a column (N, 1). DataError for others, such as a row for each sample."""
+    if labels.size != len(outputs):
+        raise DataError(f"labels {labels.shape} are not one for each of {len(outputs):,} samples")
+    return labels.ravel()
 
 
 def mean_squared_error(outputs: Array, labels: NDArray[np.generic]) -> float:

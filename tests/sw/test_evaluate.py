@@ -15,6 +15,16 @@ def test_top1():
     assert top1(outputs.reshape(4, 3, 1, 1), np.array([2, 0, 2, 1])) == 0.5
 
 
+def test_top1_wants_a_label_for_each_of_several_classes():
+    outputs = np.array([[1.0, 3], [5, 1]])
+    assert top1(outputs, np.array([[1], [1]])) == 0.5
+    for wrong in (np.eye(2), np.zeros(1), np.zeros(3)):
+        with pytest.raises(DataError, match="are not one for each of 2 samples"):
+            top1(outputs, wrong)
+    with pytest.raises(DataError, match="two outputs or more"):
+        top1(outputs[:, :1], np.zeros(2))
+
+
 @pytest.mark.parametrize("columns", [1, 2])
 def test_auc_counts_pairs(columns: int):
     rng = np.random.default_rng(0)
@@ -24,6 +34,7 @@ def test_auc_counts_pairs(columns: int):
     positive, negative = scores[labels == 1, None], scores[labels == 0]
     wanted = ((positive > negative) + 0.5 * (positive == negative)).mean()
     assert auc(outputs.astype(float), labels) == pytest.approx(wanted, abs=1e-12)
+    assert auc(outputs.astype(float), labels[:, None]) == auc(outputs.astype(float), labels)
 
 
 def test_auc_needs_two_classes():

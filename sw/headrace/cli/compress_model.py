@@ -76,7 +76,7 @@ def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32
         inputs, usual = samples.inputs, samples.normalisation
     normalisation = choices.normalise or usual
     try:
-        x = graph.input.feed(inputs if normalisation == "raw" else normalised(inputs, normalisation))
+        x = graph.input.feed(normalised(inputs, normalisation))
     except DataError as error:
         raise DataError(f"{source}: {error}") from None
     if not len(x):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from numpy.typing import NDArray
 
 from ..artifact import SUFFIX, Artifact
@@ -27,6 +28,9 @@ from .files import load_array
 from .output import json_option, print_json, print_table, progress
 
 CALIBRATION = 128
+MODEL_ALONE = ("method", "density", "values", "fit", "equalise")
+"""Choices that an artifact has made already."""
+ARTIFACT_ALONE = ("device_name", "model")
 
 
 @dataclass
@@ -47,7 +51,7 @@ class Outcome:
 @click.option("--task", type=click.Choice(list(TASKS)), default="top1", show_default=True)
 @click.option("--normalise", type=click.Choice(list(NORMALISATIONS)), help="What the model takes. [default: by data]")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many samples.")
-@click.option("--device", "device_name", default="model", show_default=True, help="Of an artifact: model, cpu, sim ...")
+@click.option("--device", "device_name", default="model", show_default=True, help="Of an artifact: model, sim ...")
 @click.option("--model", type=click.Path(path_type=Path), help="The artifact's model (.onnx, .pt2): evaluate it, too.")
 @click.option(
     "--compare", "comparing", is_flag=True, help="Signal to quantisation noise of each layer; needs the model."
@@ -62,12 +66,16 @@ class Outcome:
 @click.option("--fit", is_flag=True, help="Fit what pruning leaves of a model's weights to the dense layers' outputs.")
 @click.option("--equalise", is_flag=True, help="Cross-layer equalisation of a model.")
 @json_option
-def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **choices: Any) -> None:
+@click.pass_context
+def evaluate(
+    context: click.Context, source: Path, data: str, task: str, split: str, as_json: bool, **choices: Any
+) -> None:
     """Accuracy on a data set: top-1, area under the ROC curve (auc) or mean squared error (mse).
 
     An artifact runs on a device, as compiled. A model (.onnx, .pt2) runs in real numbers, and in integers as the given
     options quantise it.
     """
+    _refuse(context, ARTIFACT_ALONE if source.suffix != SUFFIX else MODEL_ALONE, source.suffix != SUFFIX)
     samples = open_samples(data, split).first(choices["limit"])
     if samples.labels is None:
         raise DataError(f"{samples.title}: split {split} has no labels")
@@ -75,8 +83,6 @@ def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **ch
     if source.suffix == SUFFIX:
         _artifact(source, samples, data, outcome, choices)
     else:
-        if choices["model"] is not None:
-            raise click.UsageError("--model goes with an artifact")
         graph = import_model(source)
         x = normalised(samples.inputs, choices["normalise"] or samples.normalisation)
         options = Options(
@@ -95,6 +101,14 @@ def evaluate(source: Path, data: str, task: str, split: str, as_json: bool, **ch
         if choices["comparing"]:
             outcome.layers = _compare(network, report, x)
     _show(source, samples, outcome, as_json)
+
+
+def _refuse(context: click.Context, names: tuple[str, ...], is_model: bool) -> None:
+    """UsageError for options that would do nothing."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name in names:
+            raise click.UsageError(f"{parameter.opts[0]} goes with {'an artifact' if is_model else 'a model'} alone")
 
 
 def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices: dict[str, Any]) -> None:
@@ -134,17 +148,17 @@ def _calibration(
     """From the file given, or the first samples of the training split; a set without splits gives its own first."""
     if choices["calibrate"] is not None:
         x = load_array(choices["calibrate"])
-        return graph.input.feed(x if normalisation == "raw" else normalised(x, normalisation))
+        return graph.input.feed(normalised(x, normalisation))
     x = open_samples(data, "train").first(choices["samples"] or count).inputs
     return graph.input.feed(normalised(x, normalisation))
 
 
-def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.float32]) -> NDArray[np.floating]:
+def _run(graph: FloatGraph, network: Network | None, x: NDArray[np.generic]) -> NDArray[np.floating]:
     with progress("float" if network is None else "int8") as show:
         return run_float(graph, x, show) if network is None else run_network(graph, network, x, show)
 
 
-def _compare(network: Network, report: Report, x: NDArray[np.float32]) -> list[LayerNoise]:
+def _compare(network: Network, report: Report, x: NDArray[np.generic]) -> list[LayerNoise]:
     with progress("comparing layers") as show:
         return compare(report.reference, network, report.scales, x, show)
 

@@ -60,9 +60,20 @@ NORMALISATIONS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] 
 """By name: numbers as they are; 0..255 as 0..1; that with ImageNet's means and deviations; int8 MFCC as real ones."""
 
 
-def normalised(x: NDArray[np.generic], name: str) -> NDArray[np.float32]:
-    """Stored inputs as float32 of one of NORMALISATIONS."""
-    return NORMALISATIONS[name](x.astype(np.float32))
+def normalised(x: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+    """Stored inputs as float32 of one of NORMALISATIONS; raw integers stay as they are, to look up embeddings.
+
+    DataError for what is no number, for a NaN or an infinity, also in float32.
+    """
+    if x.dtype.kind not in "fiub":
+        raise DataError(f"the data must be numbers, not {x.dtype}")
+    if name == "raw" and x.dtype.kind != "f":
+        return x
+    with np.errstate(over="ignore"):
+        real = x.astype(np.float32)
+    if not np.isfinite(real).all():
+        raise DataError("the data holds a NaN or an infinity")
+    return NORMALISATIONS[name](real)
 
 
 def open_samples(where: str, split: str = "test") -> Samples:

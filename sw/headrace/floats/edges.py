@@ -52,7 +52,8 @@ class Input:
             if x.dtype.kind not in "iu" or (x.size and not 0 <= int(x.min()) <= int(x.max()) < len(self.table)):
                 raise DataError(f"input must be integers from 0 to {len(self.table) - 1}")
             x = self.table[x]
-        flat = x.astype(np.float32).reshape(len(x), prod(x.shape[1:]))
+        with np.errstate(over="ignore"):  # whoever needs finite numbers looks for others
+            flat = x.astype(np.float32).reshape(len(x), prod(x.shape[1:]))
         y = (flat if self.order is None else flat[:, self.order.ravel()]).reshape(len(x), *self.shape)
         if self.scale is not None:
             y = y * self.scale[:, None, None]

@@ -82,7 +82,9 @@ def test_artifact(data: Path, tmp_path: Path):
 
 def test_errors(data: Path, tmp_path: Path):
     run("m.onnx", "--data", data, "--model", "x.onnx", code=2)
+    run("m.onnx", "--data", data, "--device", "model", code=2)
     path = artifact(tmp_path / "net.hrz", note=False)
+    assert "--density goes with a model alone" in run(path, "--data", data, "--density", 0.5, code=2).stderr
     run(path, "--data", data, "--compare", code=2)
     result = run(path, "--data", data, "--limit", 1, "--model", "m.onnx", "--compare", code=1)
     assert "does not say how it was quantised" in result.stderr and result.stderr.count("\n") == 1
@@ -90,3 +92,22 @@ def test_errors(data: Path, tmp_path: Path):
     assert "has no labels" in run("m.onnx", "--data", "mnist", "--split", "train", code=1).stderr
     np.savez(tmp_path / "small.npz", x=np.zeros((2, 3)), y=np.zeros(2))
     assert "the network takes" in run(path, "--data", tmp_path / "small.npz", code=1).stderr
+
+
+def test_labels_that_do_not_fit(data: Path, tmp_path: Path):
+    """A column counts as a list; a row for each sample is refused, and not compared with every output."""
+    with np.load(data) as held:
+        x, y = held["x"], held["y"]
+    np.savez(tmp_path / "column.npz", x=x, y=y[:, None])
+    assert json.loads(run("m.onnx", "--data", tmp_path / "column.npz", "--json").stdout)["values"]["float"] == 1.0
+    np.savez(tmp_path / "rows.npz", x=x, y=np.eye(y.max() + 1)[y])
+    assert "not one for each of 40" in run("m.onnx", "--data", tmp_path / "rows.npz", code=1).stderr
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
+def test_samples_that_are_not_finite(wrong: float, data: Path, tmp_path: Path):
+    x = images(40).astype(np.float64)
+    x[3, 0, 0, 0] = wrong
+    np.savez(tmp_path / "wrong.npz", x=x, y=np.zeros(40))
+    assert "NaN or an infinity" in run("m.onnx", "--data", tmp_path / "wrong.npz", code=1).stderr
+    assert "NaN or an infinity" in run(artifact(tmp_path / "a.hrz"), "--data", tmp_path / "wrong.npz", code=1).stderr

@@ -64,6 +64,9 @@ def test_nothing_there(tmp_path: Path):
 def test_normalisations():
     x = np.array([0, 255], np.uint8)
     assert normalised(x, "raw").tolist() == [0, 255] and normalised(x, "unit").tolist() == [0, 1]
+    assert normalised(x, "raw") is x  # integers that embeddings are looked up with
+    with pytest.raises(DataError, match="must be numbers"):
+        normalised(np.array(["a"]), "unit")
     picture = np.full((1, 3, 1, 1), 255, np.uint8)
     assert np.allclose(
         normalised(picture, "imagenet").ravel(), [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, 0.594 / 0.225]
