@@ -43,7 +43,7 @@ def quantise_multiplier(
     bad |= (shift < 1) | (shift > LARGEST_SHIFT)
     if bad.any():
         raise CompileError(
-            f"rescaling factor {factors[bad].flat[0]!r} is outside 2**-48 to 2**15: check the layer's scales"
+            f"rescaling factor {float(factors[bad].flat[0])!r} is outside 2**-48 to 2**15: check the layer's scales"
         )
     if factors.ndim == 0:
         return int(multiplier), int(shift)

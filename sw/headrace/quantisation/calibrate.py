@@ -15,6 +15,7 @@ from .walk import BATCH, Floats
 
 BINS = 4096
 """Of the histogram of magnitudes that percentile and least error are taken from."""
+LEAST = 1e-30
 CANDIDATES = np.linspace(0.2, 1.0, 81)
 Progress = Callable[[int, int], None]
 
@@ -80,7 +81,9 @@ def _tensors(graph: FloatGraph, x: Floats) -> Iterator[Floats]:
 
 
 def _histogram(values: Floats, largest: float) -> NDArray[np.int64]:
-    bins = np.minimum((np.abs(values.ravel()) * np.float32(BINS / largest)).astype(np.int64), BINS - 1)
+    # The factor of magnitudes next to nothing is beyond float32.
+    kind = np.float32 if largest > LEAST else np.float64
+    bins = np.minimum((np.abs(values.ravel()) * kind(BINS / largest)).astype(np.int64), BINS - 1)
     return np.bincount(bins, minlength=BINS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from headrace.cli import main
 from headrace.compile import compile_network
 from headrace.config import get_config
 from headrace.evaluate import run_network, top1
+from headrace.floats import Input
 from headrace.quantisation import Options, quantise
 from headrace.quantisation.record import KEY, record
 from real_graphs import chain, images
@@ -102,6 +104,16 @@ def test_labels_that_do_not_fit(data: Path, tmp_path: Path):
     assert json.loads(run("m.onnx", "--data", tmp_path / "column.npz", "--json").stdout)["values"]["float"] == 1.0
     np.savez(tmp_path / "rows.npz", x=x, y=np.eye(y.max() + 1)[y])
     assert "not one for each of 40" in run("m.onnx", "--data", tmp_path / "rows.npz", code=1).stderr
+
+
+def test_integers_that_embeddings_are_looked_up_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    net = chain()
+    table = np.random.default_rng(5).normal(size=(9, net.input.shape[2])).astype(np.float32)
+    source = Input(net.input.shape, net.input.shape[:2], table=table)
+    monkeypatch.setattr(command, "import_model", lambda path: replace(net, input=source))
+    x = np.random.default_rng(6).integers(0, 9, (20, *net.input.shape[:2]))
+    np.savez(tmp_path / "data.npz", x=x, y=net.run(table[x]).argmax(axis=1))
+    assert json.loads(run("m.onnx", "--data", tmp_path / "data.npz", "--json").stdout)["values"]["float"] == 1.0
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])

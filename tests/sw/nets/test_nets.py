@@ -117,7 +117,7 @@ def test_published_accuracy(name: str):
         pytest.skip(f"{variable} and HEADRACE_MODELS name no data and no folder of trained weights")
     module = load(name, Path(os.environ["HEADRACE_MODELS"]) / file)
     samples = open_samples(os.environ[variable])
-    x = normalised(samples.inputs, normalisation)
+    x = normalised(samples.inputs, normalisation).astype(np.float32)
     with torch.no_grad():
         y = np.concatenate([module(torch.from_numpy(x[i : i + 250])).argmax(1).numpy() for i in range(0, len(x), 250)])
     assert (y == samples.labels).mean() == pytest.approx(accuracy, abs=1e-9)

@@ -49,6 +49,14 @@ def test_least_error_clips_an_outlier():
     assert error(best) <= 1.02 * min(error(largest * part) for part in np.linspace(0.2, 1, 81))
 
 
+@pytest.mark.parametrize("factor", [1e-28, 1e-36, 1e-42])
+def test_magnitudes_next_to_nothing(factor: float):
+    """float32 holds them, and not what a histogram multiplies them with."""
+    x = images(8)
+    near = calibrate(chain(), (x * np.float32(factor)), Options())[0]
+    assert near == pytest.approx(calibrate(chain(), x, Options())[0] * factor, rel=0.01)
+
+
 def test_fixed_input_scale():
     assert calibrate(chain(), images(4), Options(input_scale=0.25))[0] == 0.25
 
