@@ -22,6 +22,7 @@ LARGEST = 1 << 23
 MOST_AXES = 8
 """Of any tensor, the batch included; products of thousands of sizes take hours."""
 MOST_LAYERS = 1 << 13
+MOST_PROBLEMS = 1000
 BUDGET = 1 << 29
 """Elements of all arrays that a draft makes: a few layers of a small file can name the same large weights."""
 
@@ -105,6 +106,7 @@ class Draft:
         self.problems: list[str] = []
         self.shapes: dict[str, Shape] = {}
         self._spent = 0
+        self._taken: dict[str, int] = {}
         self._model_shape: tuple[int, ...] = ()
         self._table: NDArray[np.float32] | None = None
         self._order: NDArray[np.int64] | None = None
@@ -140,7 +142,9 @@ class Draft:
         return Value(value.layer, index.shape, _plain(index))
 
     def problem(self, node: Node, values: Sequence[Value], reason: str) -> None:
-        """Note what cannot be run."""
+        """Note what cannot be run. ModelError where that is too much to read."""
+        if len(self.problems) == MOST_PROBLEMS:
+            raise ModelError(self.name, [*self.problems, "and more"])
         shapes = " and ".join(str(value.shape).replace(",)", ")") for value in values)
         self.problems.append(f"{node.operator} {node.name!r}{' of ' if shapes else ''}{shapes}: {reason}")
 
@@ -154,10 +158,11 @@ class Draft:
 
     def unique(self, wanted: str) -> str:
         """A layer's name that is not taken."""
-        name, number = wanted, 1
+        name, number = wanted, self._taken.get(wanted, 1)
         while name in self.shapes or name == INPUT:
             number += 1
             name = f"{wanted}_{number}"
+        self._taken[wanted] = number  # thousands may want the same one
         return name
 
     def add(self, layer: FloatLayer, shape: tuple[int, ...] | None = None) -> Value:

@@ -38,6 +38,11 @@ def problems(nodes: list[Any], folder: Path, shape: tuple[Any, ...] = IMAGE, **m
     return caught.value.problems
 
 
+def test_thousands(tmp_path: Path):
+    found = problems(chain(*[("LeakyRelu",)] * 20_000), tmp_path)
+    assert len(found) == 1001 and found[999].startswith("LeakyRelu 'node999'") and found[1000] == "and more"
+
+
 def test_all_are_in_one_report(tmp_path: Path):
     found = problems(
         chain(
