@@ -15,6 +15,8 @@ from ..files import read_npy, replacing, target
 def load_array(path: Path) -> NDArray[np.generic]:
     """The array of a .npy file, never unpickled. DataError where it is missing, no .npy, or truncated."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is not a file")
         with path.open("rb") as file:
             return read_npy(file, os.fstat(file.fileno()).st_size)
     except (OSError, ValueError, EOFError, MemoryError) as error:

@@ -37,6 +37,12 @@ def test_bad_files(tmp_path: Path):
             load_array(missing)
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "x.npy")
+    with pytest.raises(DataError, match="it is not a file"):
+        load_array(tmp_path / "x.npy")
+
+
 def test_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     save_array(tmp_path / "x.npy", np.zeros(3))
 
