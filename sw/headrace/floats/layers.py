@@ -58,7 +58,8 @@ class Limited(FloatLayer):
         if isnan(self.low) or isnan(self.high) or not self.low <= self.high:
             raise ValueError(f"{self.name}: limits {self.low}, {self.high} are not ordered")
 
-    def _limit(self, y: Floats) -> Floats:
+    def limit(self, y: Floats) -> Floats:
+        """y within the limits."""
         if self.low == -inf and self.high == inf:
             return y
         return np.clip(y, np.float32(self.low), np.float32(self.high))
@@ -125,7 +126,7 @@ class Conv(Weighted):
 
     def run(self, *inputs: Floats) -> Floats:
         y = arith.conv2d(inputs[0], self.weights, self.stride, self.padding, self.dilation, self.groups)
-        return self._limit(y + self.bias[:, None, None])
+        return self.limit(y + self.bias[:, None, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class Linear(Weighted):
 
     def run(self, *inputs: Floats) -> Floats:
         y = arith.product(inputs[0].reshape(len(inputs[0]), self.weights.shape[1]), self.weights.T) + self.bias
-        return self._limit(y)[:, :, None, None]
+        return self.limit(y)[:, :, None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +160,7 @@ class Add(Limited):
         return shapes[0]
 
     def run(self, *inputs: Floats) -> Floats:
-        return self._limit(inputs[0] + inputs[1])
+        return self.limit(inputs[0] + inputs[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +207,7 @@ class AveragePool(Limited):
         return _pooled(self.name, shapes[0], self.kernel, self.stride, self.padding)
 
     def run(self, *inputs: Floats) -> Floats:
-        return self._limit(arith.average_pool2d(inputs[0], self.kernel, self.stride, self.padding))
+        return self.limit(arith.average_pool2d(inputs[0], self.kernel, self.stride, self.padding))
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,7 @@ class GlobalAveragePool(Limited):
         return shapes[0][0], 1, 1
 
     def run(self, *inputs: Floats) -> Floats:
-        return self._limit(inputs[0].mean(axis=(2, 3), keepdims=True))
+        return self.limit(inputs[0].mean(axis=(2, 3), keepdims=True))
 
 
 @dataclass(frozen=True, eq=False)

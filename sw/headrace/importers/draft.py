@@ -13,7 +13,7 @@ from headrace.errors import ModelError
 from headrace.floats import FloatGraph, FloatLayer, Input, Output
 from headrace.floats.layers import Weighted
 from headrace.geometry import Shape
-from headrace.network import INPUT
+from headrace.wiring import INPUT
 
 from .fuse import fuse
 
