@@ -36,9 +36,8 @@ class Network(Wired):
     """Layers, each after all those that it reads: `inputs` names them or "input"; () is the layer before.
 
     The last layer's output is the network's. Real input = integer * input_scale, real output = integer * output_scale.
-    ValueError naming the layer whose name is
-    taken, that reads a name no earlier layer has, whose number of inputs or whose shapes do not fit, or that is not
-    the last and that nothing reads.
+    ValueError naming the layer whose name is taken, that reads a name no earlier layer has, whose number of inputs or
+    whose shapes do not fit, or that is not the last and that nothing reads.
     """
 
     name: str
