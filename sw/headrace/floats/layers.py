@@ -6,6 +6,7 @@ All tensors are float32 (N, C, H, W); a signal of W samples is (C, 1, W), a vect
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
@@ -14,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.geometry import Padding, Pair, Shape, check_names, check_stride, check_whole, window_counts
+from headrace.geometry import Padding, Pair, Shape, check_groups, check_names, check_stride, check_whole, window_counts
 
 from . import arith
 
@@ -22,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class FloatLayer:
+class FloatLayer(ABC):
     """A name, and the names of the layers that it reads; "input" is the network's input."""
 
     name: str
@@ -37,13 +38,13 @@ class FloatLayer:
             raise ValueError(f"{self.name}: a {self.kind} reads {self.reads or '2 or more'} inputs, not {len(inputs)}")
         object.__setattr__(self, "inputs", inputs)
 
+    @abstractmethod
     def output_shape(self, *shapes: Shape) -> Shape:
         """Of the output, from those of the inputs. ValueError where they do not fit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, *inputs: Floats) -> Floats:
         """The output (N, *output_shape) for inputs (N, C, H, W) that fit."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +111,7 @@ class Conv(Weighted):
         object.__setattr__(self, "stride", check_stride(self.name, self.stride))
         object.__setattr__(self, "padding", check_whole(f"{self.name}: padding", self.padding, 4, 0))
         object.__setattr__(self, "dilation", check_whole(f"{self.name}: dilation", self.dilation, 2, 1))
-        if not isinstance(self.groups, (int, np.integer)) or self.groups < 1 or len(self.weights) % self.groups:
-            raise ValueError(f"{self.name}: {len(self.weights)} channels do not form {self.groups!r} groups")
+        object.__setattr__(self, "groups", check_groups(self.name, self.groups, len(self.weights)))
 
     @property
     def kernel(self) -> Pair:
