@@ -11,7 +11,6 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import importlib.util
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +27,11 @@ from headrace.codecs import CODECS, entropy
 from headrace.codecs.base import alphabet
 from headrace.errors import HeadraceError, StreamError
 from headrace.matrices import load_matrix
+from headrace.timing import Call, medians
 
-ROUNDS, SLOW_ROUNDS = 15, 3
-SECONDS = 0.005  # of each contestant in a round: its calls are repeated until then
-SLOW = 0.1  # a call that takes longer is slow
+ROUNDS, QUICK_ROUNDS = 15, 3
 DENSE = "dense float32, NumPy"
 BATCH = 8
-Call = Callable[[], Any]
-
-
-def medians(contestants: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Median seconds of one call of each, the rounds interleaved."""
-    repeats, wanted = {}, {}
-    for name, call in contestants.items():
-        call()
-        started = time.perf_counter()
-        call()
-        once = max(time.perf_counter() - started, 1e-7)
-        repeats[name], wanted[name] = max(1, int(SECONDS / once)), min(rounds, SLOW_ROUNDS) if once > SLOW else rounds
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(rounds):
-        for name, call in contestants.items():
-            if number < wanted[name]:
-                started = time.perf_counter()
-                for _ in range(repeats[name]):
-                    call()
-                times[name].append((time.perf_counter() - started) / repeats[name])
-    return {name: float(np.median(found)) for name, found in times.items()}
 
 
 def measure(W: NDArray[Any], rounds: int) -> dict[str, Any]:
@@ -192,7 +169,7 @@ def main(files: tuple[Path, ...], output: Path | None, quick: bool, as_json: boo
         with progress("measuring") as show:
             for number, file in enumerate(files):
                 show(number, len(files))
-                result["matrices"][file.stem] = measure(load_matrix(file), SLOW_ROUNDS if quick else ROUNDS)
+                result["matrices"][file.stem] = measure(load_matrix(file), QUICK_ROUNDS if quick else ROUNDS)
         if output is not None:
             write_report(result, output)
     except HeadraceError as error:

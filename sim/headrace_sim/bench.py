@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from headrace.artifact import Artifact
+from headrace.cli.devices import device_options, overlay_option
 from headrace.cli.output import json_option, print_json, print_table, progress
 from headrace.device import open_device
 from headrace.errors import DeviceError
@@ -28,7 +29,7 @@ ACCELERATOR = "headrace accelerator"
     "--clock-mhz", type=click.FloatRange(1, 2000), help="Of the accelerator; else the routed one of its config."
 )
 @click.option("--device", "device_name", type=click.Choice(["sim", "pynq"]), default="sim", show_default=True)
-@click.option("--overlay", type=click.Path(path_type=Path), metavar="F.bit", help="Of the board; device pynq only.")
+@overlay_option
 @click.option("--images", type=click.IntRange(1), default=2, show_default=True, help="Images that the device runs.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="F.svg", help="Roofline: .svg, .png or .pdf.")
 @json_option
@@ -47,13 +48,12 @@ def bench(
     that of the board, or the routed one of its configuration. Those of the processor are medians of interleaved rounds:
     headrace's native kernel, HAC and sHAC, dense float32 and int8, zstd and then dense. Every product is checked.
     """
-    if (overlay is not None) != (device_name == "pynq"):
-        raise click.UsageError("--device pynq needs --overlay, and no other device takes it")
+    options = device_options(device_name, overlay)
     loaded = Artifact.load(artifact)
     image, rng = loaded.image, np.random.default_rng(0)
     work = jobs(image, rng)
     with progress(f"opening {device_name}"):
-        device = open_device(device_name, image.config, **({} if overlay is None else {"overlay": overlay}))
+        device = open_device(device_name, image.config, **options)
     x = rng.integers(-128, 128, (images, *image.input_shape), np.int8)
     with device, Session(device, loaded) as session, progress("accelerator") as show:
         result = session.run(x, show)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -22,12 +20,10 @@ from headrace.codecs.stream import Stream
 from headrace.coding import Effort
 from headrace.errors import StreamError
 from headrace.image import Image
+from headrace.timing import Call, medians
 
 WEIGHTED = ("conv2d", "linear")
 DENSE = "dense float32, NumPy"
-SECONDS = 0.005
-"""Of each contestant in a round: its calls are repeated until then."""
-Call = Callable[[], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,22 +94,7 @@ def seconds_per_image(work: list[Job], rounds: int, progress: Callable[[int, int
     totals: dict[str, float] = {}
     for number, job in enumerate(work):
         progress(number, len(work))
-        for name, seconds in _medians(contestants(job), rounds).items():
-            totals[name] = totals.get(name, 0.0) + seconds
+        calls = contestants(job)
+        for name, seconds in medians({name: call for name, (_, call) in calls.items()}, rounds).items():
+            totals[name] = totals.get(name, 0.0) + calls[name][0] * seconds
     return totals
-
-
-def _medians(calls: dict[str, tuple[int, Call]], rounds: int) -> dict[str, float]:
-    repeats = {}
-    for name, (_, call) in calls.items():
-        started = time.perf_counter()
-        call()
-        repeats[name] = max(1, int(SECONDS / max(time.perf_counter() - started, 1e-7)))
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, (_, call) in calls.items():
-            started = time.perf_counter()
-            for _ in range(repeats[name]):
-                call()
-            times[name].append((time.perf_counter() - started) / repeats[name])
-    return {name: often * median(times[name]) for name, (often, _) in calls.items()}

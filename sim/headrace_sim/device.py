@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Any
 
 from headrace.config import Config
+from headrace.device.base import Closing, check_register
 from headrace.device.memory import Memory, MemoryBuffer
 from headrace.errors import DeviceError
-from headrace.registers import ADDRESS_BITS
 
 from .simulator import DEFAULT_BASE, DEFAULT_MEMORY_BYTES, Simulator
 
@@ -19,7 +18,7 @@ DEFAULT_MAX_CYCLES = 1 << 30
 OPTIONS = ("latency", "stall", "bandwidth", "seed", "memory_bytes", "base", "trace", "max_cycles")
 
 
-class SimDevice:
+class SimDevice(Closing):
     """A Device. `simulator` gives access to faults, statistics and waveforms.
 
     `wait` runs the clock until the interrupt: at most `max_cycles` cycles and `timeout_seconds` seconds on the wall.
@@ -57,14 +56,12 @@ class SimDevice:
 
     def read(self, offset: int) -> int:
         """A real transaction on the register bus; takes a few cycles."""
-        self._check(offset)
+        check_register(offset)
         return self.simulator.read(offset)
 
     def write(self, offset: int, value: int) -> None:
         """A real transaction on the register bus; takes a few cycles."""
-        self._check(offset)
-        if not 0 <= value < 1 << 32:
-            raise DeviceError(f"register value {value:#x} does not fit into 32 bits")
+        check_register(offset, value)
         self.simulator.write(offset, value)
 
     def wait(self, timeout_seconds: float) -> None:
@@ -76,15 +73,3 @@ class SimDevice:
 
     def close(self) -> None:
         self.simulator.close()
-
-    def __enter__(self) -> SimDevice:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _check(self, offset: int) -> None:
-        if offset % 4 or not 0 <= offset < 1 << ADDRESS_BITS:
-            raise DeviceError(f"register offset {offset:#x} is not a multiple of 4 below {1 << ADDRESS_BITS:#x}")

@@ -37,6 +37,13 @@ def check_stride(name: str, stride: int) -> int:
     return int(stride)
 
 
+def check_groups(name: str, groups: int, channels: int) -> int:
+    """`groups` as an int; ValueError naming the layer unless so many groups divide the output channels."""
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or channels % groups:
+        raise ValueError(f"{name}: {channels} channels do not form {groups!r} groups")
+    return int(groups)
+
+
 def extent(kernel: int, dilation: int) -> int:
     """From the first to the last element, both included, that `kernel` taps `dilation` apart reach."""
     return dilation * (kernel - 1) + 1

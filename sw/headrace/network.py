@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .geometry import Padding, Pair, Shape
 from .pooling import AveragePool2d, Concat, GlobalAveragePool, MaxPool2d
 from .weighted import Conv2d, Linear, Weighted
+from .wiring import INPUT, Sources, Wired, outputs, read_tensors
 
 __all__ = [
     "INPUT",
@@ -27,20 +28,16 @@ __all__ = [
     "Weighted",
 ]
 
-INPUT = "input"
-"""What layers call the network's input."""
-
 Layer = Conv2d | Linear | MaxPool2d | AveragePool2d | GlobalAveragePool | Concat
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Wired):
     """Layers, each after all those that it reads: `inputs` names them or "input"; () is the layer before.
 
     The last layer's output is the network's. Real input = integer * input_scale, real output = integer * output_scale.
-    *Tensor* 0 is the network's input, tensor i + 1 the output of layer i. ValueError naming the layer whose name is
-    taken, that reads a name no earlier layer has, whose number of inputs or whose shapes do not fit, or that is not
-    the last and that nothing reads.
+    ValueError naming the layer whose name is taken, that reads a name no earlier layer has, whose number of inputs or
+    whose shapes do not fit, or that is not the last and that nothing reads.
     """
 
     name: str
@@ -49,7 +46,7 @@ class Network:
     output_scale: float
     layers: tuple[Layer, ...]
     _shapes: tuple[Shape, ...] = field(init=False, repr=False, compare=False)
-    _sources: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
+    _sources: Sources = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
@@ -60,24 +57,12 @@ class Network:
             if not (np.isfinite(getattr(self, key)) and getattr(self, key) > 0):
                 raise ValueError(f"{self.name}: {key} must be positive, not {getattr(self, key)}")
         object.__setattr__(self, "layers", tuple(self.layers))
-        object.__setattr__(self, "_sources", _sources(self.layers))
+        object.__setattr__(self, "_sources", read_tensors(self.layers))
         shapes: list[Shape] = [(int(self.input_shape[0]), int(self.input_shape[1]), int(self.input_shape[2]))]
         for layer, sources in zip(self.layers, self._sources, strict=True):
             shapes.append(layer.output_shape(*(shapes[source] for source in sources)))
         object.__setattr__(self, "input_shape", shapes[0])
         object.__setattr__(self, "_shapes", tuple(shapes))
-
-    def shapes(self) -> tuple[Shape, ...]:
-        """Every tensor's shape: the input's, then every layer's output."""
-        return self._shapes
-
-    def sources(self, index: int) -> tuple[int, ...]:
-        """Tensors (indices into `shapes()`) that layer `index` reads, in the order of its inputs."""
-        return self._sources[index]
-
-    def readers(self, tensor: int) -> tuple[int, ...]:
-        """Layers (indices into `layers`), ascending, that read a tensor; of the last tensor ()."""
-        return tuple(index for index, sources in enumerate(self._sources) if tensor in sources)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -102,35 +87,10 @@ class Network:
     def run(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
         """The network's output for x (N, C, H, W) int8: (N, *output_shape) int8. ValueError as `trace`."""
         self._check(x)
-        last_reader = {source: index for index, sources in enumerate(self._sources) for source in sources}
-        tensors = {0: x}
-        for index, layer in enumerate(self.layers):
-            sources = self._sources[index]
-            tensors[index + 1] = layer.run(*(tensors[source] for source in sources))
-            for source in set(sources):
-                if last_reader[source] == index:
-                    del tensors[source]  # bounds the memory of deep networks
-        return tensors[len(self.layers)].reshape(len(x), *self.output_shape)
+        for y in outputs(self._sources, x, lambda index, inputs: self.layers[index].run(*inputs)):
+            last = y
+        return last.reshape(len(x), *self.output_shape)
 
     def _check(self, x: NDArray[np.int8]) -> None:
         if x.dtype != np.int8 or x.shape[1:] != self.input_shape:
             raise ValueError(f"{self.name}: input must be int8 (N, {self.input_shape}), not {x.dtype} {x.shape}")
-
-
-def _sources(layers: tuple[Layer, ...]) -> tuple[tuple[int, ...], ...]:
-    """The tensors that every layer reads. ValueError for names, see `Network`."""
-    tensors = {INPUT: 0}
-    result = []
-    for index, layer in enumerate(layers):
-        if layer.name in tensors:
-            raise ValueError(f"{layer.name}: two layers, or a layer and the network's input, have this name")
-        unknown = [name for name in layer.inputs if name not in tensors]
-        if unknown:
-            raise ValueError(f"{layer.name}: no layer before it is called {unknown[0]!r}")
-        result.append(tuple(tensors[name] for name in layer.inputs) or (index,))
-        tensors[layer.name] = index + 1
-    read = {source for sources in result for source in sources}
-    for index, layer in enumerate(layers[:-1], 1):
-        if index not in read:
-            raise ValueError(f"{layer.name}: no layer reads it, and it is not the last")
-    return tuple(result)

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .artifact import Artifact
 from .device import Device
+from .device.base import Closing
 from .errors import ConfigError, DataError, DeviceError
 from .isa import ISA_VERSION, NOBODY, ErrorCode, Opcode
 from .registers import MAGIC, PROFILE_ENTRIES, REGISTERS, offset
@@ -67,7 +67,7 @@ class Result:
         return _mean(self.cycles)
 
 
-class Session:
+class Session(Closing):
     """An artifact, loaded onto a device. Several sessions can live on one device, each with its own buffers.
 
     Raises DeviceError where the device is no headrace accelerator or has no room, ConfigError where it was built for
@@ -132,18 +132,6 @@ class Session:
             self._idle()
             self._data.free()
             self._program.free()
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        except DeviceError:
-            if error is None:
-                raise
 
     def _run_one(self, x: NDArray[np.int8], timeout_seconds: float) -> NDArray[np.int8]:
         image, data = self._image, self._data

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import model
-from .geometry import Padding, Pair, Shape, check_names, check_stride, check_whole, window_counts
+from .geometry import Padding, Pair, Shape, check_groups, check_names, check_stride, check_whole, window_counts
 from .isa import MULTIPLIER_BITS, SHIFT_BITS
 
 
@@ -85,9 +85,7 @@ class Conv2d(Weighted):
         object.__setattr__(self, "stride", check_stride(self.name, self.stride))
         object.__setattr__(self, "padding", check_whole(f"{self.name}: padding", self.padding, 4, 0))
         object.__setattr__(self, "dilation", check_whole(f"{self.name}: dilation", self.dilation, 2, 1))
-        if not isinstance(self.groups, (int, np.integer)) or self.groups < 1 or len(self.weights) % self.groups:
-            raise ValueError(f"{self.name}: {len(self.weights)} channels do not form {self.groups!r} groups")
-        object.__setattr__(self, "groups", int(self.groups))
+        object.__setattr__(self, "groups", check_groups(self.name, self.groups, len(self.weights)))
         if self.skip is not None:
             skip = np.array(self.skip)
             if skip.dtype != np.int8 or skip.shape != self.weights.shape[:1]:

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -55,6 +55,7 @@ def test_kmeans_of_tiny_and_of_lopsided_values() -> None:
 
 @settings(deadline=None)
 @given(LAYERS, st.floats(0, 1), st.integers(2, 9), st.sampled_from([1, 7, 31, 127]))
+@example(np.array([1, -1], np.float32), 1.0, 2, 1)  # the one centre is 0
 def test_layer(W: np.ndarray, density: float, k: int, limit: int) -> None:
     mask = magnitude_mask(W, density)
     layer = share_layer(W, mask, k, limit)

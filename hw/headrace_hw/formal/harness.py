@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -56,7 +57,7 @@ def wrap(value: Value, modulus: int) -> Value:
     return Mux(value >= modulus, value - modulus, value)
 
 
-class Harness(Elaboratable):
+class Harness(Elaboratable, ABC):
     """A block with what may happen to it and what must hold: `build` adds both to a module.
 
     `depth`: cycles from the start that are searched. `induction`: cycles after which the assertions hold for ever once
@@ -75,8 +76,9 @@ class Harness(Elaboratable):
         self.sync = ClockDomain(reset_less=True)
         self.inputs = [self.sync.clk]
 
+    @abstractmethod
     def build(self, m: Module) -> None:
-        raise NotImplementedError
+        """Add the block, what drives it, and what must hold."""
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

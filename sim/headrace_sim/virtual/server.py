@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
@@ -18,6 +17,7 @@ from pynq.remote import (
     remote_device_pb2_grpc,
 )
 
+from headrace.device.base import Closing
 from headrace.errors import DeviceError, HeadraceError
 
 from .board import VirtualBoard
@@ -133,8 +133,8 @@ class _Buffers(_Service, buffer_pb2_grpc.RemoteBufferServicer):
         return buffer_pb2.CacheableResponse(cacheable=True)
 
 
-class BoardServer:
-    """Serves `board` on `host`:`port` until `stop`; port 0 takes a free one. DeviceError where the port is taken."""
+class BoardServer(Closing):
+    """Serves `board` on `host`:`port` until `close`; port 0 takes a free one. DeviceError where the port is taken."""
 
     def __init__(self, board: VirtualBoard, host: str = "127.0.0.1", port: int = PORT) -> None:
         lock = threading.Lock()
@@ -151,17 +151,9 @@ class BoardServer:
         self._server.start()
 
     def wait(self) -> None:
-        """Until `stop`, or Ctrl-C."""
+        """Until `close`, or Ctrl-C."""
         self._server.wait_for_termination()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Calls under way are cut off."""
         self._server.stop(grace=0).wait()
-
-    def __enter__(self) -> BoardServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -84,7 +84,8 @@ def evaluate(
         _artifact(source, samples, data, outcome, choices)
     else:
         graph = import_model(source)
-        x = normalised(samples.inputs, choices["normalise"] or samples.normalisation)
+        normalisation = choices["normalise"] or samples.normalisation
+        x = normalised(samples.inputs, normalisation)
         options = Options(
             calibration=choices["method"],
             density=choices["density"],
@@ -92,7 +93,6 @@ def evaluate(
             reconstruct=choices["fit"],
             equalise=choices["equalise"],
         )
-        normalisation = choices["normalise"] or samples.normalisation
         calibration = _calibration(graph, data, normalisation, CALIBRATION, choices)
         with progress("calibrating") as show:
             network, report = quantise(graph, calibration, options, show)

@@ -12,6 +12,7 @@ from ..artifact import Artifact
 from ..device import open_device
 from ..errors import DataError
 from ..session import LayerCycles, Result, Session
+from .devices import device_options, overlay_option
 from .files import check_output, load_array, save_array
 from .output import json_option, print_json, print_table, progress
 
@@ -28,7 +29,7 @@ from .output import json_option, print_json, print_table, progress
 @click.option(
     "--trace", type=click.Path(path_type=Path), metavar="F.vcd", help="Waveforms of the run; device sim only."
 )
-@click.option("--overlay", type=click.Path(path_type=Path), metavar="F.bit", help="Of the board; device pynq only.")
+@overlay_option
 @json_option
 def run(
     artifact: Path,
@@ -46,8 +47,7 @@ def run(
     """
     if trace is not None and device_name != "sim":
         raise click.UsageError("--trace needs --device sim")
-    if (overlay is not None) != (device_name == "pynq"):
-        raise click.UsageError("--device pynq needs --overlay, and no other device takes it")
+    options = device_options(device_name, overlay, trace=trace)
     loaded, x = Artifact.load(artifact), load_array(source)
     check_output(output, artifact, source)
     if trace is not None:
@@ -56,9 +56,7 @@ def run(
         wanted = ", ".join(map(str, ("N", *loaded.image.input_shape)))
         raise DataError(f"{source} holds {x.dtype} {x.shape}; the network takes int8 ({wanted})")
     with progress(f"opening {device_name}"):
-        options = {"trace": trace, "overlay": overlay}
-        given = {key: value for key, value in options.items() if value is not None}
-        device = open_device(device_name, loaded.config, **given)
+        device = open_device(device_name, loaded.config, **options)
     with device, Session(device, loaded) as session, progress("images") as show:
         result = session.run(x.astype(np.int8, copy=False), show)
     save_array(output, result.outputs)

@@ -108,7 +108,10 @@ def share_layer(W: ArrayLike, mask: ArrayLike, k: int, limit: int = 127) -> Shar
     scale = 1.0
     if survivors.any():  # else empty or all zero
         centres, labels = share_kmeans(survivors, k - 1)
-        scale, grid = _snap(centres.astype(np.float64), np.bincount(labels, minlength=centres.size), limit)
+        if centres.any():
+            scale, grid = _snap(centres.astype(np.float64), np.bincount(labels, minlength=centres.size), limit)
+        else:  # one centre of weights that cancel out: no scale fits them, and none may become 0
+            scale, grid = float(np.abs(survivors).mean()), np.ones(1, np.int64)
         middles = (grid[1:] + grid[:-1]) * (scale / 2)
         integers[kept] = grid[np.searchsorted(middles, survivors)]
         # zeros that the caller kept stay zero

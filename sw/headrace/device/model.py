@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from ..config import Config
 from ..errors import DeviceError
 from ..isa import ISA_VERSION, ErrorCode
-from ..registers import ADDRESS_BITS, MAGIC, REGISTERS, Register
+from ..registers import MAGIC, REGISTERS, Register
+from .base import Closing, check_register
 from .machine import Machine
 from .memory import Memory, MemoryBuffer
 from .report import Report
@@ -25,7 +24,7 @@ def register_at(offset: int) -> tuple[Register | None, int]:
     return None, 0
 
 
-class ModelDevice:
+class ModelDevice(Closing):
     """A Device that executes a program when it is waited for, or when its STATUS is read.
 
     A start makes the device busy; the program runs as a whole at the next `wait`, or just after the next read of
@@ -63,7 +62,8 @@ class ModelDevice:
 
     def read(self, offset: int) -> int:
         """A register's value; 0 where there is no register, or one that is only written."""
-        self._check(offset)
+        self._check_open()
+        check_register(offset)
         register, _ = register_at(offset)
         if register is None or register.access == "wo":
             return 0
@@ -75,9 +75,8 @@ class ModelDevice:
 
     def write(self, offset: int, value: int) -> None:
         """Registers that are only read, and offsets without a register, ignore it."""
-        self._check(offset)
-        if not 0 <= value < 1 << 32:
-            raise DeviceError(f"register value {value:#x} does not fit into 32 bits")
+        self._check_open()
+        check_register(offset, value)
         register, _ = register_at(offset)
         if register is None or register.access == "ro":
             return
@@ -96,14 +95,6 @@ class ModelDevice:
 
     def close(self) -> None:
         self._closed = True
-
-    def __enter__(self) -> ModelDevice:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _control(self, command: dict[str, int]) -> None:
         if command["abort"] and self._busy:
@@ -138,8 +129,3 @@ class ModelDevice:
     def _check_open(self) -> None:
         if self._closed:
             raise DeviceError("the model device was closed")
-
-    def _check(self, offset: int) -> None:
-        self._check_open()
-        if offset % 4 or not 0 <= offset < 1 << ADDRESS_BITS:
-            raise DeviceError(f"register offset {offset:#x} is not a multiple of 4 below {1 << ADDRESS_BITS:#x}")

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from ..config import Config
 from ..errors import DeviceError
-from ..registers import ADDRESS_BITS, REGISTERS, offset
+from ..registers import REGISTERS, offset
 from . import ALIGNMENT
+from .base import Closing, check_register
 
 IP = "headrace"
 """Name in the VLNV of the accelerator in a block design."""
@@ -56,7 +57,7 @@ class PynqBuffer:
         return self._buffer
 
 
-class PynqDevice:
+class PynqDevice(Closing):
     """A Device. `overlay` is the .bit file, its .hwh beside it; `download` False takes the bitstream that is loaded.
 
     `wait` uses the interrupt where the overlay wires it to an interrupt controller and no event loop is running, else
@@ -114,14 +115,12 @@ class PynqDevice:
         return buffer
 
     def read(self, offset: int) -> int:
-        self._check(offset)
+        check_register(offset)
         with _reported(f"the register at {offset:#x} cannot be read"):
             return int(self._ip.mmio.read(offset))
 
     def write(self, offset: int, value: int) -> None:
-        self._check(offset)
-        if not 0 <= value < 1 << 32:
-            raise DeviceError(f"register value {value:#x} does not fit into 32 bits")
+        check_register(offset, value)
         with _reported(f"the register at {offset:#x} cannot be written"):
             self._ip.mmio.write(offset, value)
 
@@ -139,26 +138,9 @@ class PynqDevice:
         while self._buffers:
             self._buffers.pop().free()
 
-    def __enter__(self) -> PynqDevice:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        except DeviceError:
-            if error is None:
-                raise
-
     def _ended(self) -> bool:
         status = REGISTERS["STATUS"].record.unpack(self.read(offset("STATUS")))
         return bool(status["done"] or status["error"])
-
-    @staticmethod
-    def _check(offset: int) -> None:
-        if offset % 4 or not 0 <= offset < 1 << ADDRESS_BITS:
-            raise DeviceError(f"register offset {offset:#x} is not a multiple of 4 below {1 << ADDRESS_BITS:#x}")
 
 
 class _reported:  # noqa: N801 - reads as a statement: with _reported(...)

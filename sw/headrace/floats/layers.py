@@ -6,6 +6,7 @@ All tensors are float32 (N, C, H, W); a signal of W samples is (C, 1, W), a vect
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
@@ -14,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.geometry import Padding, Pair, Shape, check_names, check_stride, check_whole, window_counts
+from headrace.geometry import Padding, Pair, Shape, check_groups, check_names, check_stride, check_whole, window_counts
 
 from . import arith
 
@@ -22,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class FloatLayer:
+class FloatLayer(ABC):
     """A name, and the names of the layers that it reads; "input" is the network's input."""
 
     name: str
@@ -37,13 +38,13 @@ class FloatLayer:
             raise ValueError(f"{self.name}: a {self.kind} reads {self.reads or '2 or more'} inputs, not {len(inputs)}")
         object.__setattr__(self, "inputs", inputs)
 
+    @abstractmethod
     def output_shape(self, *shapes: Shape) -> Shape:
         """Of the output, from those of the inputs. ValueError where they do not fit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, *inputs: Floats) -> Floats:
         """The output (N, *output_shape) for inputs (N, C, H, W) that fit."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,8 @@ class Limited(FloatLayer):
         if isnan(self.low) or isnan(self.high) or not self.low <= self.high:
             raise ValueError(f"{self.name}: limits {self.low}, {self.high} are not ordered")
 
-    def _limit(self, y: Floats) -> Floats:
+    def limit(self, y: Floats) -> Floats:
+        """y within the limits."""
         if self.low == -inf and self.high == inf:
             return y
         return np.clip(y, np.float32(self.low), np.float32(self.high))
@@ -109,8 +111,7 @@ class Conv(Weighted):
         object.__setattr__(self, "stride", check_stride(self.name, self.stride))
         object.__setattr__(self, "padding", check_whole(f"{self.name}: padding", self.padding, 4, 0))
         object.__setattr__(self, "dilation", check_whole(f"{self.name}: dilation", self.dilation, 2, 1))
-        if not isinstance(self.groups, (int, np.integer)) or self.groups < 1 or len(self.weights) % self.groups:
-            raise ValueError(f"{self.name}: {len(self.weights)} channels do not form {self.groups!r} groups")
+        object.__setattr__(self, "groups", check_groups(self.name, self.groups, len(self.weights)))
 
     @property
     def kernel(self) -> Pair:
@@ -125,7 +126,7 @@ class Conv(Weighted):
 
     def run(self, *inputs: Floats) -> Floats:
         y = arith.conv2d(inputs[0], self.weights, self.stride, self.padding, self.dilation, self.groups)
-        return self._limit(y + self.bias[:, None, None])
+        return self.limit(y + self.bias[:, None, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ class Linear(Weighted):
 
     def run(self, *inputs: Floats) -> Floats:
         y = arith.product(inputs[0].reshape(len(inputs[0]), self.weights.shape[1]), self.weights.T) + self.bias
-        return self._limit(y)[:, :, None, None]
+        return self.limit(y)[:, :, None, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +160,7 @@ class Add(Limited):
         return shapes[0]
 
     def run(self, *inputs: Floats) -> Floats:
-        return self._limit(inputs[0] + inputs[1])
+        return self.limit(inputs[0] + inputs[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +207,7 @@ class AveragePool(Limited):
         return _pooled(self.name, shapes[0], self.kernel, self.stride, self.padding)
 
     def run(self, *inputs: Floats) -> Floats:
-        return self._limit(arith.average_pool2d(inputs[0], self.kernel, self.stride, self.padding))
+        return self.limit(arith.average_pool2d(inputs[0], self.kernel, self.stride, self.padding))
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,7 @@ class GlobalAveragePool(Limited):
         return shapes[0][0], 1, 1
 
     def run(self, *inputs: Floats) -> Floats:
-        return self._limit(inputs[0].mean(axis=(2, 3), keepdims=True))
+        return self.limit(inputs[0].mean(axis=(2, 3), keepdims=True))
 
 
 @dataclass(frozen=True, eq=False)

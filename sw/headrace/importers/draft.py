@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -13,7 +13,7 @@ from headrace.errors import ModelError
 from headrace.floats import FloatGraph, FloatLayer, Input, Output
 from headrace.floats.layers import Weighted
 from headrace.geometry import Shape
-from headrace.network import INPUT
+from headrace.wiring import INPUT
 
 from .fuse import fuse
 
@@ -155,6 +155,22 @@ class Draft:
         name = self.unique("?")
         self.shapes[name] = canonical(shape)
         return Value(name, shape)
+
+    def refuse(
+        self, node: Node, values: Sequence[Value], error: Unsupported, outputs: Sequence[str]
+    ) -> dict[str, Value]:
+        """Note why a node cannot be run; what stands in for its first output, by name, if that has a shape."""
+        self.problem(node, values, str(error))
+        ghost = self.ghost(error.shape)
+        return {} if ghost is None or not outputs else {outputs[0]: ghost}
+
+    def output(self, names: Sequence[str], values: Mapping[str, Value]) -> Value:
+        """The model's one output among the tensors that were made; what is wrong is noted, for `finish` to raise."""
+        if len(names) != 1:
+            self.problems.append(f"one output is needed, and this has {', '.join(names) or 'none'}")
+        elif names[0] not in values and not self.problems:
+            self.problems.append(f"output {names[0]!r} is not computed from the input")
+        return values.get(names[0] if names else "", Value("", ()))
 
     def unique(self, wanted: str) -> str:
         """A layer's name that is not taken."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from headrace.floats import AveragePool, Conv, FloatLayer, Input, Linear, MaxPool
 from headrace.floats.layers import Limited, Weighted
 from headrace.geometry import Padding
-from headrace.network import INPUT
+from headrace.wiring import INPUT
 
 NONE: Padding = (0, 0, 0, 0)
 

@@ -66,7 +66,7 @@ class _Import:
         self._input()
         for number, proto in enumerate(self.graph.node):
             self._node(number, proto)
-        return self._output()
+        return self.draft.output([one.name for one in self.graph.output], self.values)
 
     def _input(self) -> None:
         inputs = [one for one in self.graph.input if one.name not in self.constants]
@@ -89,14 +89,6 @@ class _Import:
             self.values[inputs[0].name] = self.draft.start(shape)
         except Unsupported as error:
             raise ModelError(self.draft.name, [f"{what}: {error}"]) from None
-
-    def _output(self) -> Value:
-        names = [one.name for one in self.graph.output]
-        if len(names) != 1:
-            self.draft.problems.append(f"one output is needed, and this has {', '.join(names) or 'none'}")
-        elif names[0] not in self.values and not self.draft.problems:
-            self.draft.problems.append(f"output {names[0]!r} is not computed from the input")
-        return self.values.get(names[0] if names else "", Value("", ()))
 
     def _node(self, number: int, proto: Any) -> None:
         node = Node(proto.op_type, proto.name or next(iter(proto.output), "") or str(number))
@@ -122,10 +114,7 @@ class _Import:
             call = Call(self.draft, node, arguments, attributes, self.version, self.batch)
             self.values[proto.output[0]] = OPERATORS[proto.op_type](call)
         except Unsupported as error:
-            self.draft.problem(node, values, str(error))
-            ghost = self.draft.ghost(error.shape)
-            if ghost is not None and proto.output:
-                self.values[proto.output[0]] = ghost
+            self.values |= self.draft.refuse(node, values, error, proto.output)
         except (ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
             self.draft.problem(node, values, f"damaged or unknown: {error}")
 

@@ -97,12 +97,7 @@ class _Import:
         self._input()
         for node in self.program.nodes:
             self._node(node)
-        outputs = self.program.outputs
-        if len(outputs) != 1:
-            self.draft.problems.append(f"one output is needed, and this has {', '.join(outputs) or 'none'}")
-        elif outputs[0] not in self.values and not self.draft.problems:
-            self.draft.problems.append(f"output {outputs[0]!r} is not computed from the input")
-        return self.values.get(outputs[0] if outputs else "", Value("", ()))
+        return self.draft.output(self.program.outputs, self.values)
 
     def _input(self) -> None:
         inputs = self.program.inputs
@@ -162,10 +157,7 @@ class _Import:
                 raise Unsupported(advice(operator), values[0].shape if len(values) == 1 else None)
             self.values[outputs[0]] = OPERATORS[operator](Call(self.draft, node, arguments, self.batch))
         except Unsupported as error:
-            self.draft.problem(node, values, str(error))
-            ghost = self.draft.ghost(error.shape)
-            if ghost is not None and outputs:
-                self.values[outputs[0]] = ghost
+            self.values |= self.draft.refuse(node, values, error, outputs)
         except (ValueError, KeyError, IndexError, TypeError, ArithmeticError, AttributeError) as error:
             self.draft.problem(node, values, f"damaged or unknown: {type(error).__name__} {error}")
 

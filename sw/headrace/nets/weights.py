@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +30,23 @@ def load(name: str, path: str | Path) -> nn.Module:
         _load_checkpoint(module, path)
         return module
     parameters = {"h5": _keras, "tflite": _tflite, "npz": _npz}[kind](path)
+    fill(module, name, parameters, str(path))
+    return module
+
+
+def fill(module: nn.Module, name: str, parameters: Sequence[tuple[Any, Any]], source: str) -> None:
+    """Weights and biases into the layers of network `name` that have some, in order. DataError for other shapes."""
     layers: list[Any] = [layer for layer in module.modules() if hasattr(layer, "weight")]
     found = [tuple(weights.shape) for weights, _ in parameters]
     wanted = [tuple(layer.weight.shape) for layer in layers]
     if found != wanted:
-        raise DataError(f"{path}: weights of shapes {found}, where {name} has {wanted}")
+        raise DataError(f"{source}: weights of shapes {found}, where {name} has {wanted}")
     import torch
 
     with torch.no_grad():
         for layer, (weights, bias) in zip(layers, parameters, strict=True):
             layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weights)))
             layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
-    return module
 
 
 def _load_checkpoint(module: nn.Module, path: Path) -> None:
@@ -80,7 +86,13 @@ def _tflite(path: Path) -> list[tuple[Any, Any]]:
 
 
 def _npz(path: Path) -> list[tuple[Any, Any]]:
-    from headrace.lenet import LAYERS, load_weights
+    from headrace.lenet import load_weights
 
-    weights, _ = load_weights(path)
+    return lenet_parameters(load_weights(path)[0])
+
+
+def lenet_parameters(weights: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """Those of LeNet-5 in the layout of `headrace.lenet`, in order."""
+    from headrace.lenet import LAYERS
+
     return [(weights[f"{layer}_weight"], weights[f"{layer}_bias"]) for layer in LAYERS]

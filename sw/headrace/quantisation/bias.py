@@ -11,7 +11,7 @@ from headrace.errors import CompileError
 from headrace.floats import Conv, FloatGraph, FloatLayer, Linear
 
 from .compress import with_layers
-from .walk import Floats, limited, unlimited, walk
+from .walk import Floats, walk_sums
 
 IMAGES = 128
 """Most images used: means of channels need few."""
@@ -21,17 +21,13 @@ def channel_means(graph: FloatGraph, x: Floats) -> dict[str, NDArray[np.float64]
     """Mean output (M,) of each layer with weights, before its limits. CompileError where one is not finite."""
     means: dict[str, NDArray[np.float64]] = {}
 
-    def visit(index: int, inputs: tuple[Floats, ...]) -> Floats:
-        layer = graph.layers[index]
-        if not isinstance(layer, Conv | Linear):
-            return layer.run(*inputs)
-        y = unlimited(layer, inputs)
+    def visit(_: int, layer: Conv | Linear, y: Floats) -> Floats:
         means[layer.name] = y.mean(axis=(0, 2, 3), dtype=np.float64)
         if not np.isfinite(means[layer.name]).all():
             raise CompileError(f"{layer.name}: the calibration data gives outputs that are not finite")
-        return limited(layer, y)
+        return y
 
-    walk(graph, x[:IMAGES], visit)
+    walk_sums(graph, x[:IMAGES], visit)
     return means
 
 
@@ -39,14 +35,10 @@ def correct_bias(graph: FloatGraph, wanted: dict[str, NDArray[np.float64]], x: F
     """`graph` with biases that give its layers the mean outputs `wanted`; each sees what those before it now give."""
     layers: dict[str, FloatLayer] = {}
 
-    def visit(index: int, inputs: tuple[Floats, ...]) -> Floats:
-        layer = graph.layers[index]
-        if not isinstance(layer, Conv | Linear):
-            return layer.run(*inputs)
-        y = unlimited(layer, inputs)
+    def visit(_: int, layer: Conv | Linear, y: Floats) -> Floats:
         change = (wanted[layer.name] - y.mean(axis=(0, 2, 3), dtype=np.float64)).astype(np.float32)
         layers[layer.name] = replace(layer, bias=layer.bias + change)
-        return limited(layer, y + change[:, None, None])
+        return y + change[:, None, None]
 
-    walk(graph, x[:IMAGES], visit)
+    walk_sums(graph, x[:IMAGES], visit)
     return with_layers(graph, layers)

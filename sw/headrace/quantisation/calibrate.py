@@ -89,15 +89,14 @@ def _histogram(values: Floats, largest: float) -> NDArray[np.int64]:
 
 def _top(counts: NDArray[np.int64], options: Options) -> float:
     """The magnitude that becomes 127, as a fraction of the largest one of its group; 0 of nothing but zeros."""
-    nonzero = counts.copy()
-    if not nonzero.sum():
+    if not counts.sum():
         return 0.0
-    highest = (int(np.flatnonzero(nonzero)[-1]) + 1) / BINS
+    highest = (int(np.flatnonzero(counts)[-1]) + 1) / BINS
     if options.calibration == "percentile":
-        reached = np.cumsum(nonzero) >= options.percentile / 100 * nonzero.sum()
+        reached = np.cumsum(counts) >= options.percentile / 100 * counts.sum()
         return (int(np.argmax(reached)) + 1) / BINS
     middles = (np.arange(BINS) + 0.5) / BINS
     tops = CANDIDATES * highest
     steps = np.minimum(np.rint(middles / (tops[:, None] / 127)), 127) * (tops[:, None] / 127)
-    errors = ((middles - steps) ** 2 * nonzero).sum(axis=1)
+    errors = ((middles - steps) ** 2 * counts).sum(axis=1)
     return float(tops[int(np.argmin(errors))])

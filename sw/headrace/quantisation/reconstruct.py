@@ -15,7 +15,7 @@ from headrace.floats import Conv, FloatGraph, FloatLayer, Linear
 from headrace.geometry import extent
 
 from .compress import with_layers
-from .walk import Floats, limited, unlimited, walk
+from .walk import Floats, walk, walk_sums
 
 IMAGES = 512
 SAMPLES = 16_384
@@ -31,14 +31,10 @@ def reconstruct(pruned: FloatGraph, dense: FloatGraph, x: Floats) -> FloatGraph:
     x = x[:IMAGES]
     wanted: dict[str, Floats] = {}
 
-    def look(index: int, inputs: tuple[Floats, ...]) -> Floats:
-        layer = dense.layers[index]
-        if not isinstance(layer, Conv | Linear):
-            return layer.run(*inputs)
-        y = unlimited(layer, inputs)
+    def look(index: int, layer: Conv | Linear, y: Floats) -> Floats:
         image, row, column = _places(index, y.shape)
         wanted[layer.name] = y[image, :, row, column]
-        return limited(layer, y)
+        return y
 
     changed: dict[str, FloatLayer] = {}
 
@@ -50,7 +46,7 @@ def reconstruct(pruned: FloatGraph, dense: FloatGraph, x: Floats) -> FloatGraph:
             changed[layer.name] = layer
         return layer.run(*inputs)
 
-    walk(dense, x, look)
+    walk_sums(dense, x, look)
     walk(pruned, x, fit)
     return with_layers(pruned, changed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
@@ -9,7 +10,8 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.floats import Conv, FloatGraph, FloatLayer, Linear
+from headrace.floats import Conv, FloatGraph, Linear
+from headrace.wiring import outputs
 
 Floats = NDArray[np.float32]
 BATCH = 32
@@ -18,23 +20,20 @@ BATCH = 32
 
 def walk(graph: FloatGraph, x: Floats, visit: Callable[[int, tuple[Floats, ...]], Floats]) -> None:
     """Call `visit(index, inputs)` for each layer in order; what it returns is the layer's output (N, C, H, W)."""
-    last_reader = {source: n for n in range(len(graph.layers)) for source in graph.sources(n)}
-    tensors = {0: x}
-    for index in range(len(graph.layers)):
-        sources = graph.sources(index)
-        tensors[index + 1] = visit(index, tuple(tensors[source] for source in sources))
-        for source in set(sources):
-            if last_reader[source] == index:
-                del tensors[source]
+    sources = tuple(graph.sources(index) for index in range(len(graph.layers)))
+    deque(outputs(sources, x, visit), maxlen=0)
 
 
-def unlimited(layer: FloatLayer, inputs: tuple[Floats, ...]) -> Floats:
-    """The output of a layer with weights before its limits."""
-    assert isinstance(layer, Conv | Linear)
-    return replace(layer, low=-inf, high=inf).run(*inputs)
+def walk_sums(graph: FloatGraph, x: Floats, visit: Callable[[int, Conv | Linear, Floats], Floats]) -> None:
+    """Call `visit(index, layer, y)` for each layer with weights, y (N, M, H, W) being its output before its limits.
 
+    What it returns is limited, and then the layer's output.
+    """
 
-def limited(layer: FloatLayer, y: Floats) -> Floats:
-    """Its limits, applied to what `unlimited` gives."""
-    assert isinstance(layer, Conv | Linear)
-    return np.clip(y, np.float32(layer.low), np.float32(layer.high))
+    def step(index: int, inputs: tuple[Floats, ...]) -> Floats:
+        layer = graph.layers[index]
+        if not isinstance(layer, Conv | Linear):
+            return layer.run(*inputs)
+        return layer.limit(visit(index, layer, replace(layer, low=-inf, high=inf).run(*inputs)))
+
+    walk(graph, x, step)

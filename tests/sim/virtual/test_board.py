@@ -7,12 +7,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from headrace.config import get_config
 from headrace.errors import DataError, DeviceError
 from headrace.registers import MAGIC, REGISTERS, offset
 from headrace_hw.boards import get_board
 from headrace_sim.virtual.board import FIRMWARE, MANAGER, VirtualBoard
+from headrace_sim.virtual.cli import board as command
 from headrace_sim.virtual.overlay import MARK, bit_file, hardware_handoff, read_firmware, write_overlay
 
 BOARD, TINY = get_board("pynq-z2"), get_config("tiny")
@@ -69,6 +71,11 @@ def test_logic_is_empty_until_a_bitstream_is_loaded() -> None:
         board.write_file(MANAGER + "firmware", b"a.bin")
     board.write(0xF800_0170, 5)
     assert board.read(0xF800_0170) == 5 and board.read(0xF800_0000) == 0
+
+
+def test_boards_without_a_stand_in_are_refused(tmp_path: Path) -> None:
+    run = CliRunner().invoke(command, ["--virtual", "--board", "zcu104", "-o", str(tmp_path)])
+    assert run.exit_code == 2 and "'zcu104' is not one of 'pynq-z1', 'pynq-z2'" in run.output
 
 
 def test_accelerator_and_dram_outlive_each_other() -> None:
