@@ -49,10 +49,11 @@ class Top(wiring.Component):
         m.submodules.reads = reads = ReadSide(config)
         m.submodules.tables = tables = TableLoader()
         m.submodules.lanes = lanes = Lanes(config)
-        maxima = Maxima(config)
-        m.submodules.maxima = ResetInserter(sequencer.clear)(maxima)  # an error may end a row midway
+        # An error may end a row midway: what waits for the rest of it is reset.
+        maxima, writeback = Maxima(config), WriteBack(config)
+        m.submodules.maxima = ResetInserter(sequencer.clear)(maxima)
+        m.submodules.writeback = ResetInserter(sequencer.clear)(writeback)
         m.submodules.requant = requant = Requant(config)
-        m.submodules.writeback = writeback = WriteBack(config)
         m.submodules.pixels = pixels = Buffer(pixels_layout(config))
         m.submodules.aligner = aligner = WriteAligner(config)
         m.submodules.loader = loader = Loader(config)
