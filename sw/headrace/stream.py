@@ -29,8 +29,7 @@ from .isa import (
     BEAT_BYTES,
     CODE_BEATS,
     CODE_TABLES,
-    LANE_ROWS,
-    LANE_STREAM,
+    LANE_TABLES,
     LITERAL,
     LITERAL_BITS,
     LITERAL_RUN_BITS,
@@ -115,12 +114,12 @@ class EncodedLayer:
         return sum(code.entries.size for code in self.codes)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of `streams`, `symbol_table`, `code_tables` and `lane_table`, as they lie in DRAM."""
+        """Bytes of `streams`, `symbol_table`, `code_tables` and `lane_tables`, as they lie in DRAM."""
         return {
             "streams": sum(len(stream) for stream in self.streams),
             "symbol_table": BEAT_BYTES * -(-self.entries // 2),
             "code_tables": BEAT_BYTES * CODE_BEATS * len(self.codes),
-            "lane_table": len(self.streams) * (LANE_STREAM.width + LANE_ROWS.width) // 8,
+            "lane_tables": BEAT_BYTES * LANE_TABLES * len(self.streams),
         }
 
 

@@ -55,7 +55,7 @@ def check(W: npt.NDArray[np.integer], plan: Plan, max_entries: int = 1024, longe
         "streams": sum(map(len, encoded.streams)),
         "symbol_table": (encoded.entries + 1) // 2 * 8,
         "code_tables": 13 * 8 * len(encoded.codes),
-        "lane_table": len(plan) * 16,
+        "lane_tables": len(plan) * 24,
     }
     return encoded
 
