@@ -7,16 +7,15 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
 
+from sim.served import board
+
 pytest.importorskip("pynq", reason="pynq is not installed (it pins NumPy 1)")
 
 TESTS = Path(__file__).parents[2]
-HOSTS = count(1)  # a loopback address each: pynq's port is fixed
 PREAMBLE = """
     import sys
     import numpy as np
@@ -33,32 +32,6 @@ PREAMBLE = """
     x = random_input(rng, network, 2)
     overlay, server = sys.argv[1], int(sys.argv[2])
 """
-
-
-@contextmanager
-def board(folder: Path, *options: str) -> Iterator[tuple[str, Path, int]]:
-    """Address, overlay and process number of a board that `headrace board` runs."""
-    host = f"127.{os.getpid() // 250 % 250}.{os.getpid() % 250}.{next(HOSTS)}"
-    command = [
-        sys.executable,
-        "-c",
-        "from headrace.cli import main; main()",
-        "board",
-        "--virtual",
-        "--host",
-        host,
-        "-o",
-        str(folder),
-        *options,
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None and process.stderr is not None
-            first = process.stdout.readline()
-            assert host in first, process.stderr.read()
-            yield host, next(folder.glob("*.bit")), process.pid
-        finally:
-            process.terminate()
 
 
 def application(at: tuple[str, Path, int], body: str) -> str:
