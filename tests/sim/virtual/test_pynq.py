@@ -71,6 +71,25 @@ def test_results_equal_the_network(running: tuple[str, Path, int]) -> None:
     assert application(running, body).startswith("equal\n")
 
 
+@pytest.mark.parametrize("name", ["ultra96v2", "zcu104", "kv260"])
+def test_boards_with_ultrascale(name: str, tmp_path: Path) -> None:
+    """pynq takes them for what they are: 64-bit processor, other clocks, port widths to set, other addresses."""
+    body = """
+        import pynq
+
+        with open_device("pynq", config, overlay=overlay) as device, Session(device, artifact) as session:
+            result = session.run(x)
+            assert np.array_equal(result.outputs, network.run(x)) and (result.cycles > 0).all()
+            assert device.clock_mhz == 150.0, device.clock_mhz
+        assert pynq.Device.active_device.arch == "aarch64"
+        assert pynq.Overlay(overlay).ip_dict["headrace_0"]["phys_addr"] == 0xA0000000
+        assert pynq.MMIO(0xFD615000, 4).read(0) == 2 << 8  # the registers' port has 128 bits
+        print("equal", pynq.Clocks.fclk0_mhz)
+    """
+    with board(tmp_path, "--config", "tiny", "--board", name) as at:
+        assert application(at, body).startswith("equal 149.9985")
+
+
 def test_bare_pynq_sees_the_accelerator(running: tuple[str, Path, int]) -> None:
     body = """
         import pynq
