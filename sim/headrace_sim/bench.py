@@ -9,7 +9,9 @@ import click
 import numpy as np
 
 from headrace.artifact import Artifact
+from headrace.cli import roofline
 from headrace.cli.devices import device_options, overlay_option
+from headrace.cli.files import check_plot
 from headrace.cli.output import json_option, print_json, print_table, progress
 from headrace.device import open_device
 from headrace.errors import DeviceError
@@ -49,6 +51,8 @@ def bench(
     headrace's native kernel, HAC and sHAC, dense float32 and int8, zstd and then dense. Every product is checked.
     """
     options = device_options(device_name, overlay)
+    if plot is not None:
+        check_plot(plot, artifact)
     loaded = Artifact.load(artifact)
     image, rng = loaded.image, np.random.default_rng(0)
     work = jobs(image, rng)
@@ -62,9 +66,7 @@ def bench(
         processor = seconds_per_image(work, ROUNDS, show)
     values = figures(loaded, result, clock, processor, sum(job.W.size for job in work))
     if plot is not None:
-        from .roofline import draw
-
-        draw(plot, artifact.stem, values)
+        roofline.draw(plot, artifact.stem, values)
     if as_json:
         print_json(values)
         return
@@ -104,10 +106,7 @@ def figures(
             }
             for name, time in seconds.items()
         ],
-        "bounds": {
-            "macs_per_cycle": config.lanes * config.pixels,
-            "bytes_per_cycle": 8 * config.read_ports,
-        },
+        "bounds": roofline.bounds(config.lanes, config.pixels, config.read_ports),
         "layers": [
             {"name": info.name, "macs": info.macs, "bytes": info.stream_bytes + info.table_bytes, "cycles": cycles}
             for info, layer in zip(artifact.image.layers, result.layers, strict=True)

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,10 @@ from .compress.quantise import activation_scale, quantise_bias, quantise_multipl
 from .compress.share import share_layer
 from .errors import DataError
 from .files import read_npy
-from .network import Conv2d, Layer, Linear, MaxPool2d, Network
+from .floats import Conv, FloatGraph, FloatLayer, Input, Output
+from .floats import Linear as FloatLinear
+from .floats import MaxPool as FloatMaxPool
+from .network import INPUT, Conv2d, Layer, Linear, MaxPool2d, Network
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "conv1": (20, 1, 5, 5),
@@ -102,6 +106,26 @@ def _relu(x: Floats) -> Floats:
 def _pool(x: Floats) -> Floats:
     n, c, h, w = x.shape
     return x.reshape(n, c, h // 2, 2, w // 2, 2).max(axis=(3, 5))
+
+
+def float_graph(weights: Weights) -> FloatGraph:
+    """The dense network in real numbers as imported ones are, for `headrace.quantisation`; its input are device
+    inputs."""
+
+    def part(kind: type[Conv] | type[FloatLinear], name: str, source: str) -> FloatLayer:
+        low = -inf if name == LAYERS[-1] else 0.0
+        return kind(name, (source,), weights=weights[f"{name}_weight"], bias=weights[f"{name}_bias"], low=low)
+
+    layers = (
+        part(Conv, "conv1", INPUT),
+        FloatMaxPool("conv1_pool", ("conv1",)),
+        part(Conv, "conv2", "conv1_pool"),
+        FloatMaxPool("conv2_pool", ("conv2",)),
+        part(FloatLinear, "fc1", "conv2_pool"),
+        part(FloatLinear, "fc2", "fc1"),
+    )
+    scaled = Input(INPUT_SHAPE, INPUT_SHAPE, scale=np.array([INPUT_SCALE], np.float32))
+    return FloatGraph("lenet5", scaled, layers, Output((10, 1, 1), (10,)))
 
 
 def compress_network(

@@ -53,13 +53,18 @@ class Operations:
 
 @dataclass(frozen=True, eq=False)
 class _Lane:
-    """A decoded lane: taps (n,) in order, headers (rows,) of `isa.ROW` bits, and the bits that were read."""
+    """A decoded lane: taps (n,) in order, headers (rows,) of `isa.ROW` bits, and where its symbols begin and end."""
 
     row: IntArray
     position: IntArray
     value: npt.NDArray[np.int16]
     header: IntArray
-    bits: int
+    starts: IntArray
+
+    @property
+    def bits(self) -> int:
+        """Bits that were read."""
+        return int(self.starts[-1])
 
     @property
     def source(self) -> IntArray:
@@ -111,6 +116,8 @@ class DecodedLane:
     """Codewords in the stream; a literal counts with its escape."""
     taps: int
     """Multiplications per word, those of rows without taps included."""
+    bits: IntArray
+    """(symbols,) bits of each; those of a literal and its escape together."""
 
 
 def decode_counted(
@@ -128,7 +135,8 @@ def decode_counted(
     if lane.differential.any():
         _resolve(weights, lane)
     taps = int(np.maximum(np.bincount(lane.row, minlength=rows), 1).sum())
-    return DecodedLane(weights, int(np.count_nonzero(lane.differential)), lane.value.size + rows, taps)
+    differential = int(np.count_nonzero(lane.differential))
+    return DecodedLane(weights, differential, lane.value.size + rows, taps, np.diff(lane.starts))
 
 
 def lane_operations(
@@ -221,7 +229,7 @@ def _decode(codes: Sequence[Code], data: bytes, rows: int, positions: int | None
     value = words[tap] & VALUE_MASK
     value -= (value >> (VALUE_BITS - 1)) << VALUE_BITS
     header = np.concatenate([[0], words[ends]])[:rows]  # an end of row describes the next one
-    return _Lane(row, position, value.astype(np.int16), header, int(starts[words.size]))
+    return _Lane(row, position, value.astype(np.int16), header, starts[: words.size + 1])
 
 
 def _symbols(codes: Sequence[Code], data: bytes, table: int) -> tuple[IntArray, IntArray, ErrorCode]:

@@ -139,6 +139,16 @@ def test_build_script(name: str, tmp_path: Path, verilog: dict[int, str]) -> Non
         (("get_bd_pins headrace_0/irq", "get_bd_pins headrace_0/interrupt"), "has no pin interrupt"),
         (("axi_intc_0/s_axi $interrupts", "headrace_0/s_axi $interrupts"), "has an address already"),
         (("-type ip -vlnv", "-kind ip -vlnv"), "unknown option -kind"),
+        (("link memory_$port/M00_AXI ps/$port", ""), "is not connected"),
+        (("reset/peripheral_reset]", "reset/peripheral_aresetn]"), "no reset for headrace_0/rst: one is active high"),
+        (("xilinx.com:ip:proc_sys_reset", "xilinx.com:ip:processor_reset"), "has no xilinx.com:ip:processor_reset"),
+        (("[get_bd_pins axi_intc_0/irq]", "[get_bd_pins headrace_0/irq]"), "axi_intc_0/irq interrupts nothing"),
+        (("create_bd_design headrace", "create_bd_design"), "wrong # of arguments"),
+        (("axi_intc_0/s_axi $interrupts 64K", "axi_intc_0/s_axi $registers 64K"), "axi_intc_0/s_axi overlaps another"),
+        (("headrace_0/s_axi $registers 4K ", ""), "addresses: "),
+        (("master_clock M_AXI_GP0_ACLK", "master_clock M_AXI_GP1_ACLK"), "has no pin M_AXI_GP1_ACLK"),
+        (("clocked axi_intc_0/s_axi_aclk", "clocked headrace_0/clk"), "is connected twice"),
+        (("link ps/[dict get $pins master]", "link registers/M00_AXI"), "ps/M_AXI_GP0 is not connected"),
     ],
 )
 def test_stand_ins_notice(change: tuple[str, str], message: str, tmp_path: Path, verilog: dict[int, str]) -> None:

@@ -8,6 +8,7 @@ array set driven {}
 array set configs {}
 set addresses {}
 set automatic 0
+set claimed {}
 set done {}
 
 proc fail {text} { error "vivado stub: $text" }
@@ -130,6 +131,11 @@ proc connect {from to source sink} {
     pin $from $source
     pin $to $sink
     if {[info exists driven($to)]} { fail "$to is connected twice" }
+    # aresetn is active low, the accelerator's rst is active high.
+    if {[string match */rst $to] != [string match */peripheral_reset $from] ||
+        [string match *aresetn $to] != [string match *aresetn $from]} {
+        fail "$from is no reset for $to: one is active high, the other low"
+    }
     set driven($to) $from
     if {$source eq "master"} { set driven($from) $to }
 }
@@ -142,10 +148,17 @@ proc apply_bd_automation {args} {
 proc get_bd_addr_spaces {args} { return [lindex $args 0] }
 proc get_bd_addr_segs {args} { return [dict get [lindex [parse get_bd_addr_segs $args {-of_objects} {} 0 0] 0] -of_objects] }
 proc assign_bd_address {args} {
-    global addresses automatic
+    global addresses automatic claimed
     lassign [parse assign_bd_address $args {-target_address_space -offset -range} {} 0 1] found rest
     if {[llength $rest] == 0} { incr automatic; return }
     if {[dict exists $addresses $rest]} { fail "$rest has an address already" }
+    set first [expr {[dict get $found -offset]}]
+    set size [expr "[string map {K *1024} [dict get $found -range]]"]
+    if {$first % $size} { fail "$rest: [dict get $found -offset] is no multiple of its range" }
+    foreach {from to} $claimed {
+        if {$first < $to && $first + $size > $from} { fail "$rest overlaps another range" }
+    }
+    lappend claimed $first [expr {$first + $size}]
     dict set addresses $rest [dict get $found -offset]
 }
 proc validate_bd_design {args} {
@@ -154,6 +167,9 @@ proc validate_bd_design {args} {
         dict for {name kind} $ports($cells($cell)) {
             if {$kind ne "out" && "$cells($cell)/$name" ni $optional && ![info exists driven($cell/$name)]} {
                 fail "$cell/$name is not connected"
+            }
+            if {$name eq "irq" && [lsearch -exact [array get driven] $cell/$name] < 0} {
+                fail "$cell/$name interrupts nothing"
             }
         }
     }

@@ -11,17 +11,16 @@ from headrace_hw.boards import Board
 from ..build import build, cached_verilog
 from ..simulator import DEFAULT_BASE, DEFAULT_MEMORY_BYTES, FaultKind, Simulator
 from .overlay import read_firmware
+from .systems import system_of
 
 FIRMWARE = "/lib/firmware/"
 MANAGER = "/sys/class/fpga_manager/fpga0/"
 SLICE = 2_000
 """Cycles that pass between two looks of the host at the accelerator while that is at work."""
-IO_PLL, IO_PLL_VALUE = 0xF800_0108, 20 << 12
-"""Zynq-7000's I/O clock, from which pynq computes clocks: 20 times the 50 MHz crystal."""
 
 
 class VirtualBoard:
-    """A Zynq-7000 board. Loading a virtual bitstream puts the simulated accelerator of its configuration in the logic.
+    """A board. Loading a virtual bitstream puts the simulated accelerator of its configuration in the logic.
 
     Its clock runs while the host reads or writes its registers: while a program runs, SLICE cycles for each access.
     The memory answers `latency` cycles after a request, with `mute` never. Every method may raise DeviceError or
@@ -38,10 +37,11 @@ class VirtualBoard:
         self._memory = Memory(memory_bytes, DEFAULT_BASE)
         self._buffers: dict[str, MemoryBuffer] = {}
         self._numbers = 0
-        self._registers = {IO_PLL: IO_PLL_VALUE}
+        system = system_of(board)
+        self._registers = {system.pll: system.pll_value}
         self._running = False
         self.files = {
-            "/proc/version": b"Linux version 5.15 (virtual board) armv7l",
+            "/proc/version": f"Linux version 5.15 (virtual board) {system.machine}".encode(),
             "/proc/device-tree/chosen/pynq_board": board.title.encode() + b"\0",
             MANAGER + "state": b"operating\n",
             MANAGER + "flags": b"0\n",

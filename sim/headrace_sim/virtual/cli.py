@@ -10,13 +10,10 @@ from headrace.cli.output import progress
 from headrace.config import CONFIGS, get_config
 from headrace_hw.boards import BOARDS, get_board
 
-SIMULATED = [name for name, board in BOARDS.items() if board.family == "zynq"]
-"""Boards whose processing system there is a stand-in for: Zynq-7000."""
-
 
 @click.command(epilog="Example: headrace board --virtual --config tiny -o overlay")
 @click.option("--virtual", is_flag=True, help="Simulate the board; needed, there is no other kind of board to start.")
-@click.option("--board", "board_name", type=click.Choice(SIMULATED), default="pynq-z2", show_default=True)
+@click.option("--board", "board_name", type=click.Choice(list(BOARDS)), default="pynq-z2", show_default=True)
 @click.option("--config", type=click.Choice(list(CONFIGS)), help="Accelerator of the overlay; else the board's own.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder for the overlay.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; pynq's port is 7967.")

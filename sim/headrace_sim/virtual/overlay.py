@@ -14,9 +14,9 @@ from headrace.files import replacing
 from headrace.registers import ADDRESS_BITS, REGISTERS
 from headrace_hw.boards import Board
 
+from .systems import system_of
+
 MARK = b"headrace virtual bitstream\n"
-DIVISORS = {100.0: (10, 1), 50.0: (20, 1)}
-"""Of the 1 GHz I/O clock, by frequency in MHz."""
 
 
 def write_overlay(board: Board, config: Config, folder: Path) -> Path:
@@ -57,8 +57,8 @@ def read_firmware(data: bytes) -> Config:
 def hardware_handoff(board: Board) -> bytes:
     """The .hwh: processing system and accelerator, its registers and their address, in Vivado's XML."""
     system = ElementTree.Element("EDKSYSTEM", EDWVERSION="1.2", VIVADOVERSION="virtual")
-    package = board.part.removeprefix("xc").partition("clg")[0]
-    ElementTree.SubElement(system, "SYSTEMINFO", ARCH="zynq", DEVICE=package, NAME="headrace")
+    device = board.part.partition("-")[0].partition("clg")[0]
+    ElementTree.SubElement(system, "SYSTEMINFO", ARCH=system_of(board).arch, DEVICE=device, NAME="headrace")
     ElementTree.SubElement(system, "EXTERNALPORTS")
     ElementTree.SubElement(system, "EXTERNALINTERFACES")
     modules = ElementTree.SubElement(system, "MODULES")
@@ -75,22 +75,13 @@ def _module(parent: ElementTree.Element, name: str, vlnv: str, in_logic: str) ->
 
 
 def _processing_system(parent: ElementTree.Element, board: Board) -> None:
-    module = _module(parent, "processing_system7_0", "xilinx.com:ip:processing_system7:5.5", "FALSE")
-    divisors = DIVISORS[board.clock_mhz]
+    system = system_of(board)
+    module = _module(parent, f"{system.kind}_0", f"xilinx.com:ip:{system.kind}:{system.version}", "FALSE")
     parameters = ElementTree.SubElement(module, "PARAMETERS")
-    for clock in range(4):
-        for name, value in (
-            (f"PCW_FPGA_FCLK{clock}_ENABLE", int(clock == 0)),
-            (f"PCW_FCLK{clock}_PERIPHERAL_CLKSRC", "IO PLL"),
-            (f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR0", divisors[0]),
-            (f"PCW_FCLK{clock}_PERIPHERAL_DIVISOR1", divisors[1]),
-            (f"PCW_ACT_FPGA{clock}_PERIPHERAL_FREQMHZ", f"{board.clock_mhz:.6f}"),
-            # pynqmetadata 0.2 looks for UltraScale+'s name of the same figure on every family
-            (f"PSU__CRL_APB__PL{clock}_REF_CTRL__ACT_FREQMHZ", f"{board.clock_mhz:.6f}"),
-        ):
-            ElementTree.SubElement(parameters, "PARAMETER", NAME=name, VALUE=str(value))
+    for name, value in (*system.clocks(board.clock_mhz).items(), *system.further):
+        ElementTree.SubElement(parameters, "PARAMETER", NAME=name, VALUE=value)
     ElementTree.SubElement(module, "PORTS")
-    _bus(module, "M_AXI_GP0", "MASTER")
+    _bus(module, system.master, "MASTER")
     ranges = ElementTree.SubElement(module, "MEMORYMAP")
     ElementTree.SubElement(
         ranges,
@@ -99,7 +90,7 @@ def _processing_system(parent: ElementTree.Element, board: Board) -> None:
         BASEVALUE=f"{board.registers:#010x}",
         HIGHVALUE=f"{board.registers + (1 << ADDRESS_BITS) - 1:#010x}",
         INSTANCE="headrace_0",
-        MASTERBUSINTERFACE="M_AXI_GP0",
+        MASTERBUSINTERFACE=system.master,
         MEMTYPE="REGISTER",
         SLAVEBUSINTERFACE="s_axi",
     )

@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import HeadraceError
 
 GROUP = "headrace.commands"
-COMMANDS = ("compress", "inspect", "sizes", "run", "eval", "fetch")
+COMMANDS = ("compress", "inspect", "report", "sizes", "run", "eval", "fetch")
 """Ours; each is the click command of that name in the module of that name."""
 ATTRIBUTES = {"eval": "evaluate"}
 """Commands whose names Python uses itself."""
@@ -29,6 +29,7 @@ EXTRAS = {
     "PIL": "data",
     "amaranth": "hw",
     "grpc": "virtual",
+    "jinja2": "report",
     "matplotlib": "plot",
     "onnx": "onnx",
     "pynq": "virtual",

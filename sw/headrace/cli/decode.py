@@ -28,8 +28,16 @@ class DecodedLayer:
     """Rows that are stored as differences from another."""
     symbols: int
     """Codewords in the streams."""
-    taps: int
-    """Multiplications per word, those of rows without taps included."""
+    lane_taps: tuple[int, ...]
+    """Multiplications per word of each lane, those of rows without taps included; lanes that work on other strips of
+    the same rows count once."""
+    symbol_bits: NDArray[np.int64]
+    """(symbols,) bits of each, lane by lane."""
+
+    @property
+    def taps(self) -> int:
+        """Multiplications per word."""
+        return sum(self.lane_taps)
 
 
 def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
@@ -60,7 +68,8 @@ def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
         np.concatenate([part.weights for part in parts]),
         sum(part.differential_rows for part in parts),
         sum(part.symbols for part in parts),
-        sum(part.taps for part in parts),
+        tuple(part.taps for part in parts),
+        np.concatenate([part.bits for part in parts]),
     )
 
 

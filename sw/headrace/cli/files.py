@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..files import read_npy, replacing, target
+
+PLOTS = (".png", ".svg", ".pdf")
 
 
 def load_array(path: Path) -> NDArray[np.generic]:
@@ -46,6 +50,14 @@ def check_output(path: Path, *others: Path | None) -> Path:
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
+
+
+def check_plot(path: Path, *others: Path | None) -> Path:
+    """As `check_output`, of a chart: UsageError for a name of no known kind, ModuleNotFoundError without matplotlib."""
+    if path.suffix.lower() not in PLOTS:
+        raise click.UsageError(f"--plot writes {', '.join(PLOTS)}, not {path.name}")
+    import_module("matplotlib.figure")
+    return check_output(path, *others)
 
 
 def _same(path: Path, other: Path) -> bool:

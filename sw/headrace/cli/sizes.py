@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,10 @@ from ..codecs.base import Matrix
 from ..coding import Effort
 from ..errors import HeadraceError, StreamError
 from ..matrices import load_matrix
-from .files import check_output
+from .files import check_plot
 from .output import Progress, json_option, print_json, print_table, progress
 from .sizes_plot import draw
 
-PLOTS = ("png", "svg", "pdf")
 NOTES = (
     "fraction: bytes over those of dense float32. Bytes are of everything that decoding needs, dictionary and header\n"
     "included. bound: what the papers promise at most, in bits per weight, headers and padding of words left out.\n"
@@ -49,26 +46,19 @@ def sizes(matrix: Path, names: tuple[str, ...], effort: str, verify: bool, plot:
     MATRIX is a .npy of n inputs by m outputs, of any type, an .npz with that array alone, or with `index` and
     `centres` (the matrix is then centres[index]), or a stored stream (.hrw, from `headrace compress`).
     """
-    drawing = None if plot is None else _drawing(plot, matrix)
+    if plot is not None:
+        check_plot(plot, matrix)
     W = load_matrix(matrix)
     codecs = CODECS | {Stream.name: Stream(Effort(effort))}
     chosen = [codecs[name] for name in names or codecs]
     with progress("formats") as show:
         values = figures(W, chosen, verify, show)
-    if drawing is not None:
-        drawing(matrix.name, values)
+    if plot is not None:
+        draw(plot, matrix.name, values)
     if as_json:
         print_json(values)
     else:
         _print(matrix.name, values)
-
-
-def _drawing(plot: Path, matrix: Path) -> Callable[[str, dict[str, Any]], None]:
-    """What draws into `plot`. What stands against that, a missing matplotlib say, is told before the work."""
-    if plot.suffix[1:].lower() not in PLOTS:
-        raise click.UsageError(f"--plot writes {', '.join('.' + kind for kind in PLOTS)}, not {plot.name}")
-    import_module("matplotlib.figure")
-    return partial(draw, check_output(plot, matrix))
 
 
 def figures(W: Matrix, codecs: Sequence[Codec[Any]], verify: bool, show: Progress) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from headrace.config import get_config
 from headrace.errors import DataError, DeviceError
 from headrace.registers import MAGIC, REGISTERS, offset
-from headrace_hw.boards import get_board
+from headrace_hw.boards import BOARDS, get_board
 from headrace_sim.virtual.board import FIRMWARE, MANAGER, VirtualBoard
 from headrace_sim.virtual.cli import board as command
 from headrace_sim.virtual.overlay import MARK, bit_file, hardware_handoff, read_firmware, write_overlay
+from headrace_sim.virtual.systems import system_of
 
 BOARD, TINY = get_board("pynq-z2"), get_config("tiny")
 
@@ -73,9 +74,25 @@ def test_logic_is_empty_until_a_bitstream_is_loaded() -> None:
     assert board.read(0xF800_0170) == 5 and board.read(0xF800_0000) == 0
 
 
-def test_boards_without_a_stand_in_are_refused(tmp_path: Path) -> None:
-    run = CliRunner().invoke(command, ["--virtual", "--board", "zcu104", "-o", str(tmp_path)])
-    assert run.exit_code == 2 and "'zcu104' is not one of 'pynq-z1', 'pynq-z2'" in run.output
+@pytest.mark.parametrize("name", BOARDS)
+def test_clocks_are_what_the_pll_gives(name: str) -> None:
+    """By registers and overlay, within 0.01 % of what the board is said to have: UltraScale+'s crystal is not exact."""
+    chosen = get_board(name)
+    system, modules = system_of(chosen), ElementTree.fromstring(hardware_handoff(chosen)).iter("MODULE")
+    (processor,) = [module for module in modules if module.get("MODTYPE") == system.kind]
+    parameters = {one.get("NAME"): one.get("VALUE") or "" for one in processor.iter("PARAMETER")}
+    divisors = [int(parameters[f"{system.divisor.format(0)}{number}"]) for number in (0, 1)]
+    assert parameters[system.enable.format(0)] == "1" and parameters[system.enable.format(1)] == "0"
+    assert system.pll_mhz / divisors[0] / divisors[1] == pytest.approx(chosen.clock_mhz, rel=1e-4)
+    (where,) = processor.iter("MEMRANGE")
+    assert int(where.get("BASEVALUE") or "", 16) == chosen.registers
+    board = VirtualBoard(chosen)
+    assert board.read(system.pll) == system.pll_value and system.machine.encode() in board.files["/proc/version"]
+
+
+def test_unknown_boards_are_refused(tmp_path: Path) -> None:
+    run = CliRunner().invoke(command, ["--virtual", "--board", "zcu102", "-o", str(tmp_path)])
+    assert run.exit_code == 2 and "'zcu102' is not one of 'pynq-z1', 'pynq-z2'" in run.output
 
 
 def test_accelerator_and_dram_outlive_each_other() -> None:

@@ -7,16 +7,15 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
 
+from sim.served import board
+
 pytest.importorskip("pynq", reason="pynq is not installed (it pins NumPy 1)")
 
 TESTS = Path(__file__).parents[2]
-HOSTS = count(1)  # a loopback address each: pynq's port is fixed
 PREAMBLE = """
     import sys
     import numpy as np
@@ -33,32 +32,6 @@ PREAMBLE = """
     x = random_input(rng, network, 2)
     overlay, server = sys.argv[1], int(sys.argv[2])
 """
-
-
-@contextmanager
-def board(folder: Path, *options: str) -> Iterator[tuple[str, Path, int]]:
-    """Address, overlay and process number of a board that `headrace board` runs."""
-    host = f"127.{os.getpid() // 250 % 250}.{os.getpid() % 250}.{next(HOSTS)}"
-    command = [
-        sys.executable,
-        "-c",
-        "from headrace.cli import main; main()",
-        "board",
-        "--virtual",
-        "--host",
-        host,
-        "-o",
-        str(folder),
-        *options,
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None and process.stderr is not None
-            first = process.stdout.readline()
-            assert host in first, process.stderr.read()
-            yield host, next(folder.glob("*.bit")), process.pid
-        finally:
-            process.terminate()
 
 
 def application(at: tuple[str, Path, int], body: str) -> str:
@@ -96,6 +69,25 @@ def test_results_equal_the_network(running: tuple[str, Path, int]) -> None:
         print("equal")
     """
     assert application(running, body).startswith("equal\n")
+
+
+@pytest.mark.parametrize("name", ["ultra96v2", "zcu104", "kv260"])
+def test_boards_with_ultrascale(name: str, tmp_path: Path) -> None:
+    """pynq takes them for what they are: 64-bit processor, other clocks, port widths to set, other addresses."""
+    body = """
+        import pynq
+
+        with open_device("pynq", config, overlay=overlay) as device, Session(device, artifact) as session:
+            result = session.run(x)
+            assert np.array_equal(result.outputs, network.run(x)) and (result.cycles > 0).all()
+            assert device.clock_mhz == 150.0, device.clock_mhz
+        assert pynq.Device.active_device.arch == "aarch64"
+        assert pynq.Overlay(overlay).ip_dict["headrace_0"]["phys_addr"] == 0xA0000000
+        assert pynq.MMIO(0xFD615000, 4).read(0) == 2 << 8  # the registers' port has 128 bits
+        print("equal", pynq.Clocks.fclk0_mhz)
+    """
+    with board(tmp_path, "--config", "tiny", "--board", name) as at:
+        assert application(at, body).startswith("equal 149.9985")
 
 
 def test_bare_pynq_sees_the_accelerator(running: tuple[str, Path, int]) -> None:
