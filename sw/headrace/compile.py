@@ -45,8 +45,27 @@ def compile_network(
     try:
         image = _compile(twin, config, progress, effort)
     except CompileError as error:
-        raise CompileError(f"{error}; it is compiled for a batch of {batch}, a smaller one takes less") from None
+        most = largest_batch(network, config, batch)
+        reason = f"; of a batch of {batch} inputs, {most} fit" if most < batch else ""
+        raise CompileError(f"{error}{reason}") from None
     return replace(image, batch=batch, input_shape=network.input_shape, output_shape=network.output_shape)
+
+
+def largest_batch(network: Network, config: Config, limit: int) -> int:
+    """How many inputs a run, `limit` at most, the activation memories have room for; 0: not even one.
+
+    CompileError as `batched`.
+    """
+    fit, full = 0, min(limit, config.x_bytes) + 1  # an input takes a byte or more
+    while full - fit > 1:
+        middle = (fit + full) // 2
+        graph = build_graph(batched(network, middle))
+        try:
+            place(graph, config)
+            fit = middle
+        except CompileError:
+            full = middle
+    return fit
 
 
 def _compile(network: Network, config: Config, progress: Progress | None, effort: Effort) -> Image:

@@ -14,7 +14,7 @@ import pytest
 from device_programs import Fake
 from headrace.artifact import BATCH_VERSION, CONTAINER_VERSION, MAGIC, Artifact
 from headrace.batch import batched
-from headrace.compile import compile_network
+from headrace.compile import compile_network, largest_batch
 from headrace.config import CONFIGS, Config
 from headrace.cycles import estimate
 from headrace.device.model import ModelDevice
@@ -158,8 +158,29 @@ class TestErrors:
 
     @pytest.mark.parametrize("batch", [1000, 1 << 20, 1 << 70])
     def test_memory(self, batch):
-        with pytest.raises(CompileError, match=rf"; it is compiled for a batch of {batch}, a smaller one takes less"):
-            compile_network(vectors(), SMALL, batch=batch)
+        """24 elements of an input, and 9 each of `a`, which the residual reads, and `b`, and 16 of what joins them."""
+        network = vectors()
+        most = largest_batch(network, SMALL, batch)
+        with pytest.raises(CompileError, match=rf"; of a batch of {batch} inputs, {most} fit$"):
+            compile_network(network, SMALL, batch=batch)
+        with pytest.raises(CompileError, match=rf", {most} fit$"):
+            compile_network(network, SMALL, batch=most + 1)
+        assert compile_network(network, SMALL, batch=most).batch == most
+        assert largest_batch(network, SMALL, 7) == 7
+
+    def test_no_batch_fits(self):
+        rng = np.random.default_rng(0)
+        config = Config("little", lanes=1, pixels=1, x_words=32)
+        network = Network("n", (30, 1, 1), 1.0, 1.0, (linear(rng, "fc", (30, 30)),))
+        with pytest.raises(CompileError, match="of a batch of 2 inputs, 0 fit"):
+            compile_network(network, config, batch=2)
+
+    def test_other_limits(self):
+        """Of the table of channels: no smaller batch would help."""
+        rng = np.random.default_rng(0)
+        network = Network("n", (2, 1, 1), 1.0, 1.0, (linear(rng, "fc", (2000, 2)),))
+        with pytest.raises(CompileError, match=r"fc: needs 2000 output channels, [^;]*$"):
+            compile_network(network, SMALL, batch=2)
 
     @pytest.mark.parametrize("batch", [0, -1])
     def test_no_batch(self, batch):
