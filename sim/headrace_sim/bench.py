@@ -19,7 +19,7 @@ from headrace.session import Result, Session
 from headrace_hw.clock import Clock, routed_clock
 
 from .build import cached_verilog
-from .cpu_decoders import DENSE, jobs, seconds_per_image
+from .cpu_decoders import DENSE, jobs, seconds_per_run
 
 ROUNDS = 5
 ACCELERATOR = "headrace accelerator"
@@ -32,7 +32,9 @@ ACCELERATOR = "headrace accelerator"
 )
 @click.option("--device", "device_name", type=click.Choice(["sim", "pynq"]), default="sim", show_default=True)
 @overlay_option
-@click.option("--images", type=click.IntRange(1), default=2, show_default=True, help="Images that the device runs.")
+@click.option(
+    "--images", type=click.IntRange(1), default=2, show_default=True, help="Images that the device runs; whole batches."
+)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="F.svg", help="Roofline: .svg, .png or .pdf.")
 @json_option
 def bench(
@@ -58,12 +60,13 @@ def bench(
     work = jobs(image, rng)
     with progress(f"opening {device_name}"):
         device = open_device(device_name, image.config, **options)
-    x = rng.integers(-128, 128, (images, *image.input_shape), np.int8)
+    runs = -(-images // image.batch)
+    x = rng.integers(-128, 128, (runs * image.batch, *image.input_shape), np.int8)
     with device, Session(device, loaded) as session, progress("accelerator") as show:
         result = session.run(x, show)
     clock = _clock(loaded, clock_mhz, result)
     with progress("processor") as show:
-        processor = seconds_per_image(work, ROUNDS, show)
+        processor = {name: each / image.batch for name, each in seconds_per_run(work, ROUNDS, show).items()}
     values = figures(loaded, result, clock, processor, sum(job.W.size for job in work))
     if plot is not None:
         roofline.draw(plot, artifact.stem, values)
@@ -71,20 +74,23 @@ def bench(
         print_json(values)
         return
     print_table(
-        f"{values['workload']}: {values['weights']:,} weights, one image",
+        f"{values['workload']}: {values['weights']:,} weights, "
+        + (f"{image.batch} images at a time" if image.batch > 1 else "one image"),
         ("", "weights/s", "images/s", f"x {DENSE}"),
         [
             (row["name"], f"{row['weights_per_s']:.3g}", f"{row['images_per_s']:,.1f}", f"{row['ratio']:.2f}")
             for row in values["rows"]
         ],
-        f"accelerator: {values['cycles_per_image']:,} cycles ({device_name}) at {clock.mhz} MHz, {clock.source}",
+        f"accelerator: {values['cycles_per_image']:,} cycles an image ({device_name}) "
+        f"at {clock.mhz} MHz, {clock.source}",
     )
 
 
 def figures(
     artifact: Artifact, result: Result, clock: Clock, processor: dict[str, float], weights: int
 ) -> dict[str, Any]:
-    """What `--json` prints. `seconds` are those of one image; `ratio` is the speed-up over dense float32."""
+    """What `--json` prints. `seconds` are those of one image, in a batch its share; `ratio` is the speed-up over dense
+    float32. Weights a second count once for each image."""
     cycles = result.mean_cycles
     assert cycles and clock.mhz
     seconds = {ACCELERATOR: cycles / (clock.mhz * 1e6), **processor}
@@ -92,6 +98,7 @@ def figures(
     return {
         "workload": artifact.image.network,
         "config": config.name,
+        "batch": artifact.image.batch,
         "weights": weights,
         "cycles_per_image": round(cycles),
         "clock_mhz": clock.mhz,
@@ -108,7 +115,12 @@ def figures(
         ],
         "bounds": roofline.bounds(config.lanes, config.pixels, config.read_ports),
         "layers": [
-            {"name": info.name, "macs": info.macs, "bytes": info.stream_bytes + info.table_bytes, "cycles": cycles}
+            {
+                "name": info.name,
+                "macs": info.macs,
+                "bytes": info.stream_bytes + info.table_bytes,
+                "cycles": cycles * artifact.image.batch,
+            }
             for info, layer in zip(artifact.image.layers, result.layers, strict=True)
             if (cycles := layer.mean_cycles)
         ],

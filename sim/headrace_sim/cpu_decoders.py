@@ -28,7 +28,10 @@ DENSE = "dense float32, NumPy"
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One layer as a product: W int8 (positions, rows), as decoded from the artifact, times x (pixels, positions)."""
+    """One layer as a product: W int8 (positions, rows), as decoded from the artifact, times x (pixels, positions).
+
+    The inputs of a batch are pixels.
+    """
 
     name: str
     W: NDArray[np.int8]
@@ -89,8 +92,8 @@ def contestants(job: Job) -> dict[str, tuple[int, Call]]:
     return calls
 
 
-def seconds_per_image(work: list[Job], rounds: int, progress: Callable[[int, int], None]) -> dict[str, float]:
-    """Median seconds of each contestant for all layers once; rounds are interleaved."""
+def seconds_per_run(work: list[Job], rounds: int, progress: Callable[[int, int], None]) -> dict[str, float]:
+    """Median seconds of each contestant for all layers once, with all inputs of a batch; rounds are interleaved."""
     totals: dict[str, float] = {}
     for number, job in enumerate(work):
         progress(number, len(work))

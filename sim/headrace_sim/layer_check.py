@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headrace.artifact import Artifact
 from headrace.coding import Effort
-from headrace.compile import compile_network
+from headrace.compile import compile_network, largest_batch
 from headrace.config import Config
 from headrace.cycles import Memory, estimate
 from headrace.device.model import ModelDevice
@@ -33,10 +33,12 @@ class LayerCheck:
     info: LayerInfo
     inputs: int
     cycles: float
-    """Of one inference: program, tables, streams."""
+    """Of one input: its share of a run's program, tables, streams."""
     stall_cycles: float
     estimated_cycles: int
-    """What the cycle model says to the same memory."""
+    """Of a run: what the cycle model says to the same memory."""
+    batch: int
+    """Inputs of a run."""
 
 
 def levels(W: NDArray[Any]) -> NDArray[np.integer]:
@@ -48,11 +50,16 @@ def levels(W: NDArray[Any]) -> NDArray[np.integer]:
 
 
 def check_matrix(
-    W: NDArray[np.integer], config: Config = CONFIG, effort: Effort = Effort.DEFAULT, memory: Memory | None = None
+    W: NDArray[np.integer],
+    config: Config = CONFIG,
+    effort: Effort = Effort.DEFAULT,
+    memory: Memory | None = None,
+    batch: int = 1,
 ) -> LayerCheck:
     """Run W (n inputs x m outputs, -128..127) on the RTL and compare.
 
-    The memory is that of the board unless another is given. The sums of products leave the device as they are where
+    The memory is that of the board unless another is given. A run takes as many inputs, up to `batch`, as there is room
+    for. The sums of products leave the device as they are where
     they lie in -128..127. The inputs are ones and minus ones on a few positions each, all positions in turn, so that
     each weight is seen in a sum; random inputs come on top.
 
@@ -68,7 +75,8 @@ def check_matrix(
     one = np.ones(m, np.int64)
     layer = Linear("fc", W.T.astype(np.int8), 0 * one, one << IDENTITY, one * IDENTITY)
     network = Network("matrix", (n, 1, 1), 1.0, 1.0, (layer,))
-    image = compile_network(network, config, effort=effort)
+    batch = max(1, largest_batch(network, config, batch))
+    image = compile_network(network, config, effort=effort, batch=batch)
     x = _inputs(n)
     expected = np.clip(x.astype(np.int64) @ W.astype(np.int64), -128, 127).astype(np.int8)
     outputs = {}
@@ -81,8 +89,15 @@ def check_matrix(
         if not np.array_equal(outputs["sim"], values):
             wrong = int(np.count_nonzero((outputs["sim"] != values).any(axis=0)))
             raise DeviceError(f"outputs {wrong} of {m} differ between the RTL and {name}")
-    stalls = result.layers[0].mean_stall_cycles or 0.0
-    return LayerCheck(image.layers[0], len(x), result.mean_cycles or 0.0, stalls, estimate(image, memory).cycles)
+    stalls = result.layers[0].stall_cycles
+    return LayerCheck(
+        image.layers[0],
+        len(x),
+        float(result.cycles.mean()) / batch,
+        0.0 if stalls is None else float(stalls.mean()) / batch,
+        estimate(image, memory).cycles,
+        batch,
+    )
 
 
 def _inputs(n: int) -> NDArray[np.int8]:

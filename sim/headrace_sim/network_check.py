@@ -50,13 +50,14 @@ class LayerRun:
 
 @dataclass(frozen=True)
 class NetworkRun:
-    """One image on the RTL; the outputs were the network's."""
+    """One run on the RTL, of an image or a batch; the outputs were the network's."""
 
     layers: tuple[LayerRun, ...]
     cycles: int
     """From start to interrupt: input, program, tables, streams, output."""
     estimate: Estimate
     """What the cycle model says to the same memory."""
+    images: int
     image_bytes: int
     compile_seconds: float
     simulation_seconds: float
@@ -77,17 +78,17 @@ def run_network(
     memory: Memory | None = None,
     effort: Effort = Effort.DEFAULT,
 ) -> NetworkRun:
-    """Compile `network`, run x (1, C, H, W) int8 on the RTL and compare every output with `network.run`.
+    """Compile `network` for a batch of N, run x (N, C, H, W) int8 on the RTL and compare with `network.run`.
 
     The memory is that of the board unless another is given.
 
     Raises:
-        CompileError: it does not fit the configuration.
+        CompileError: it does not fit the configuration, or takes no batch.
         DeviceError: the RTL's integers are not the network's.
     """
     memory = memory or Memory()
     started = time.perf_counter()
-    image = compile_network(network, config, effort=effort)
+    image = compile_network(network, config, effort=effort, batch=len(x))
     compiled = time.perf_counter()
     expected = network.run(x)
     with SimDevice(config, latency=memory.latency, bandwidth=bandwidth(config, memory)) as device:
@@ -103,4 +104,4 @@ def run_network(
         for info, run in zip(image.layers, result.layers, strict=True)
     )
     cycles = int(result.cycles[0])
-    return NetworkRun(layers, cycles, estimate(image, memory), len(image.blob), compiled - started, seconds)
+    return NetworkRun(layers, cycles, estimate(image, memory), len(x), len(image.blob), compiled - started, seconds)

@@ -3,7 +3,7 @@
 Layout, little-endian, without gaps:
 
     8 bytes   MAGIC
-    u32       CONTAINER_VERSION
+    u32       version: 1, or 2 of a network that is compiled for a batch, whose `image` holds `batch`
     u32       bytes of the header
     u32       CRC-32 of the three fields above, then the header
     header    JSON object, ASCII, keys sorted
@@ -34,7 +34,7 @@ from .isa import ISA_VERSION
 
 MAGIC = b"\x89HRZ\r\n\x1a\n"
 """Not text, and altered by what alters line ends, as in PNG."""
-CONTAINER_VERSION = 1
+CONTAINER_VERSION, BATCH_VERSION = 1, 2
 MAX_HEADER_BYTES = 16 << 20
 MAX_ELEMENTS = 1 << 24
 """Of an input or output tensor: many times what fits any activation memory."""
@@ -73,7 +73,7 @@ class Artifact:
             raise FormatError(f"artifact: not JSON: {error}") from None
         if len(text) > MAX_HEADER_BYTES:
             raise FormatError(f"artifact: header of {len(text)} bytes exceeds {MAX_HEADER_BYTES}")
-        prefix = _PREFIX.pack(MAGIC, CONTAINER_VERSION, len(text))
+        prefix = _PREFIX.pack(MAGIC, CONTAINER_VERSION if self.image.batch == 1 else BATCH_VERSION, len(text))
         return prefix + _CRC.pack(zlib.crc32(text, zlib.crc32(prefix))) + text + blob
 
     def save(self, path: str | Path) -> None:
@@ -96,7 +96,7 @@ class Artifact:
 
     @classmethod
     def _read(cls, file: BinaryIO, size: int) -> Artifact:
-        header, start = _read_header(file, size)
+        header, start, version = _read_header(file, size)
         if header.get("isa") != ISA_VERSION:
             raise FormatError(
                 f"made for instruction set {header.get('isa')!r}, this headrace has {ISA_VERSION}; compile it again"
@@ -107,11 +107,14 @@ class Artifact:
         image = _field(header, "image", dict)
         for name in ("input", "output"):
             _check_placement(name, _field(image, name, dict))
+        batch = _field(image, "batch", int) if "batch" in image else 1
+        if (batch == 1 and "batch" in image) or (batch != 1) != (version == BATCH_VERSION):
+            raise FormatError(f"corrupted header: a batch of {batch} in a container of version {version}")
         return cls(Image.from_header(image, sections["blob"]), _field(header, "meta", dict))
 
 
-def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    """The header and the offset of the first section."""
+def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int, int]:
+    """The header, the offset of the first section, and the container's version."""
     prefix = file.read(_PREFIX.size + _CRC.size)
     if prefix[: len(MAGIC)] != MAGIC[: len(prefix)] or not prefix:
         raise FormatError("not a headrace artifact")
@@ -119,8 +122,9 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         raise FormatError("truncated: the file ends within its first fields")
     _, version, length = _PREFIX.unpack_from(prefix)
     (crc,) = _CRC.unpack_from(prefix, _PREFIX.size)
-    if version != CONTAINER_VERSION:
-        raise FormatError(f"container version {version}, this headrace reads version {CONTAINER_VERSION}")
+    if version not in (CONTAINER_VERSION, BATCH_VERSION):
+        known = f"{CONTAINER_VERSION} and {BATCH_VERSION}"
+        raise FormatError(f"container version {version}, this headrace reads versions {known}")
     if length > MAX_HEADER_BYTES:
         raise FormatError(f"corrupted header: {length} bytes, more than {MAX_HEADER_BYTES}")
     if len(prefix) + length > size:
@@ -134,7 +138,7 @@ def _read_header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         raise FormatError(f"corrupted header: {' '.join(str(error).split())}") from None
     if not isinstance(header, dict):
         raise FormatError("corrupted header: not an object")
-    return header, len(prefix) + length
+    return header, len(prefix) + length, version
 
 
 def _read_sections(file: BinaryIO, entries: list[Any], size: int) -> dict[str, bytes]:

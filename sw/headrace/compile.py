@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import gcd
 
 import numpy as np
 
+from .batch import batched
 from .coding import Coding, Effort, Strips, choose_coding
 from .config import Config
 from .errors import CompileError
@@ -23,13 +25,50 @@ Progress = Callable[[int, int, str], None]
 
 
 def compile_network(
-    network: Network, config: Config, progress: Progress | None = None, effort: Effort = Effort.DEFAULT
+    network: Network,
+    config: Config,
+    progress: Progress | None = None,
+    effort: Effort = Effort.DEFAULT,
+    batch: int = 1,
 ) -> Image:
     """The image of `network` for devices of `config`; equal arguments give equal bytes.
 
     `progress(done, total, name)` is called before each operation: a layer that computes something, or a copy.
-    CompileError names the layer, what it needs and what the configuration has.
+    `batch` > 1: so many inputs a run, which takes a network that `batched` takes. CompileError names the layer, what it
+    needs and what the configuration has. ValueError for a batch below 1.
     """
+    if batch < 1:
+        raise ValueError(f"a batch of {batch} inputs")
+    if batch == 1:
+        return _compile(network, config, progress, effort)
+    twin = batched(network, batch)
+    try:
+        image = _compile(twin, config, progress, effort)
+    except CompileError as error:
+        most = largest_batch(network, config, batch)
+        reason = f"; of a batch of {batch} inputs, {most} fit" if most < batch else ""
+        raise CompileError(f"{error}{reason}") from None
+    return replace(image, batch=batch, input_shape=network.input_shape, output_shape=network.output_shape)
+
+
+def largest_batch(network: Network, config: Config, limit: int) -> int:
+    """How many inputs a run, `limit` at most, the activation memories have room for; 0: not even one.
+
+    CompileError as `batched`.
+    """
+    fit, full = 0, min(limit, config.x_bytes) + 1  # an input takes a byte or more
+    while full - fit > 1:
+        middle = (fit + full) // 2
+        graph = build_graph(batched(network, middle))
+        try:
+            place(graph, config)
+            fit = middle
+        except CompileError:
+            full = middle
+    return fit
+
+
+def _compile(network: Network, config: Config, progress: Progress | None, effort: Effort) -> Image:
     graph = build_graph(network)
     state = _Stored(graph, place(graph, config))
     parts: list[Part] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,9 @@ class Image:
     DATA) holds the input at `input_offset` and, after a run, the output at `output_offset`. `input` and `output`
     place the tensors' elements relative to those offsets, an input in strips one strip after the other.
     Real value = integer * scale.
+
+    A run computes `batch` inputs. Of more than one, `input` and `output` hold the elements as channels and the inputs
+    as rows of one pixel; `input_shape` and `output_shape` are those of a single one.
     """
 
     config: Config
@@ -86,6 +90,7 @@ class Image:
     input_offset: int
     output_offset: int
     layers: tuple[LayerInfo, ...]
+    batch: int = 1
 
     @property
     def config_hash(self) -> int:
@@ -105,12 +110,20 @@ class Image:
         return max(self.input_offset + self.input_bytes, self.output_offset + self.output_bytes)
 
     def pack_input(self, x: NDArray[np.int8]) -> bytes:
-        """The `input_bytes` bytes at `input_offset` for x int8 of `input_shape`; ValueError for another."""
-        return self.input.pack(x)
+        """The `input_bytes` bytes at `input_offset` for x (n, *input_shape) int8, n at most `batch`; inputs that lack
+        are zeros. ValueError for another shape or dtype."""
+        if x.dtype != np.int8 or x.shape[1:] != self.input_shape or not 1 <= len(x) <= self.batch:
+            raise ValueError(f"a run takes int8 ({self.batch}, {self.input_shape}), not {x.dtype} {x.shape}")
+        if self.batch == 1:
+            return self.input.pack(x.reshape(_shape(self.input)))
+        inputs = np.zeros((self.batch, self.input.channels), np.int8)
+        inputs[: len(x)] = x.reshape(len(x), -1)
+        return self.input.pack(inputs.T[:, :, None])
 
     def unpack_output(self, memory: bytes | bytearray | memoryview | NDArray[np.uint8]) -> NDArray[np.int8]:
-        """int8 of `output_shape` from the bytes at `output_offset`."""
-        return self.output.unpack(memory).reshape(self.output_shape)
+        """int8 (batch, *output_shape) from the bytes at `output_offset`."""
+        y = self.output.unpack(memory)
+        return (y if self.batch == 1 else y[:, :, 0].T).reshape(self.batch, *self.output_shape)
 
     @cached_property
     def program(self) -> tuple[Mapping[str, int], ...]:
@@ -125,6 +138,8 @@ class Image:
         """Everything but the blob, ready for JSON; `from_header` undoes it."""
         header: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         del header["blob"]
+        if self.batch == 1:
+            del header["batch"]  # as before there were batches
         header["config"] = plain(self.config)
         header["config_hash"] = self.config_hash
         header["input"], header["output"] = plain(self.input), plain(self.output)
@@ -138,6 +153,8 @@ class Image:
         """The image of `to_header` and its blob. FormatError naming the field that is missing, unknown or wrong."""
         own = kinds(cls)
         del own["blob"]
+        if "batch" not in header:
+            del own["batch"]
         extra = {"config_hash": "int", "blob_bytes": "int", "data_bytes": "int"}
         values = typed("image", header, {**own, **extra})
         try:
@@ -166,10 +183,16 @@ class Image:
 
     def _check(self) -> None:
         """FormatError where shapes, offsets or the program's addresses do not fit each other."""
+        if self.batch < 1:
+            raise FormatError(f"image: a batch of {self.batch} inputs")
         for key in ("input", "output"):
             place, shape = getattr(self, key), getattr(self, f"{key}_shape")
-            held = (place.channels, place.height, place.width)
-            if shape not in (held, held[:1] if held[1:] == (1, 1) else held):
+            held = _shape(place)
+            if self.batch > 1:
+                good = min(shape, default=0) > 0 and held == (prod(shape), self.batch, 1)
+            else:
+                good = shape in (held, held[:1] if held[1:] == (1, 1) else held)
+            if not good:
                 raise FormatError(f"image: {key} shape {shape} does not match its placement {held}")
             if place.base or getattr(self, f"{key}_offset") % BEAT_BYTES or getattr(self, f"{key}_offset") < 0:
                 raise FormatError(f"image: {key} does not start at a multiple of {BEAT_BYTES}")
@@ -230,6 +253,10 @@ class Image:
         for lane, stream in enumerate(self._streams(values)):
             if stream["address"] % BEAT_BYTES or stream["address"] + stream["beats"] * BEAT_BYTES > len(self.blob):
                 raise FormatError(f"image: descriptor {number}: stream of lane {lane} leaves the blob")
+
+
+def _shape(place: Placement) -> tuple[int, int, int]:
+    return place.channels, place.height, place.width
 
 
 def parse_program(blob: bytes) -> Iterator[dict[str, int]]:

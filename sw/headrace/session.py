@@ -21,12 +21,12 @@ IDLE_POLLS = 100_000
 IDLE_SECONDS = 5.0
 """How often, and how long, a device is asked whether it has come to idle."""
 Progress = Callable[[int, int], None]
-"""Called after every image with the number of images done and of all."""
+"""Called after every run with the number of images done and of all."""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerCycles:
-    """Clock cycles of one layer in every image, (N,) int64, all its strips together.
+    """Clock cycles of one layer in every run, (R,) int64, all its strips together.
 
     None where the device counts nothing for it: only the first PROFILE_ENTRIES descriptors have counters.
     """
@@ -35,16 +35,18 @@ class LayerCycles:
     cycles: NDArray[np.int64] | None
     stall_cycles: NDArray[np.int64] | None
     """Cycles in which a lane with rows left did no multiplication, summed over lanes."""
+    images: int
+    """Of all runs together."""
 
     @property
     def mean_cycles(self) -> float | None:
-        """Mean over images; None without counters or images."""
-        return _mean(self.cycles)
+        """Cycles an image; None without counters or images."""
+        return _mean(self.cycles, self.images)
 
     @property
     def mean_stall_cycles(self) -> float | None:
-        """Mean over images; None without counters or images."""
-        return _mean(self.stall_cycles)
+        """Stall cycles an image; None without counters or images."""
+        return _mean(self.stall_cycles, self.images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class Result:
     outputs: NDArray[np.int8]
     """(N, *image.output_shape), channels in the network's order."""
     cycles: NDArray[np.int64]
-    """(N,) clock cycles of each image, loads and stores included; 0 on a device without a clock."""
+    """(R,) clock cycles of each run of `image.batch` images, loads and stores included; 0 on a device without clock."""
     layers: tuple[LayerCycles, ...]
     seconds: float
     """Wall time on the host for all images, copies included."""
@@ -63,8 +65,8 @@ class Result:
 
     @property
     def mean_cycles(self) -> float | None:
-        """Mean over images; None without images."""
-        return _mean(self.cycles)
+        """Cycles an image; None without images."""
+        return _mean(self.cycles, len(self.outputs))
 
 
 class Session(Closing):
@@ -91,10 +93,10 @@ class Session(Closing):
         self._program.flush()
 
     def run(self, x: NDArray[np.int8], progress: Progress | None = None, timeout_seconds: float = 60.0) -> Result:
-        """Run x int8 (N, C, H, W), image by image; `timeout_seconds` is for one image.
+        """Run x int8 (N, C, H, W), `image.batch` images at a time; zeros fill up the last ones.
 
-        DataError for another dtype or shape. DeviceError where the device stops with an error, which says code, lane
-        and layer, or does not end in time; no output of any image is returned then.
+        `timeout_seconds` is for one run. DataError for another dtype or shape. DeviceError where the device stops with
+        an error, which says code, lane and layer, or does not end in time; no output of any image is returned then.
         """
         if self._closed:
             raise DeviceError("the session was closed")
@@ -103,21 +105,25 @@ class Session(Closing):
             wanted = ", ".join(map(str, ("N", *shape)))
             raise DataError(f"{self._image.network}: input must be int8 ({wanted}), not {x.dtype} {x.shape}")
         outputs = np.zeros((len(x), *self._image.output_shape), np.int8)
-        cycles = np.zeros(len(x), np.int64)
-        counters = np.zeros((len(x), len(self._profiled), 2), np.int64)
+        starts = range(0, len(x), self._image.batch)
+        cycles = np.zeros(len(starts), np.int64)
+        counters = np.zeros((len(starts), len(self._profiled), 2), np.int64)
         started = time.perf_counter()
-        for index, one in enumerate(x):
-            outputs[index] = self._run_one(one, timeout_seconds)
+        for index, start in enumerate(starts):
+            part = x[start : start + self._image.batch]
+            outputs[start : start + len(part)] = self._run_once(part, timeout_seconds)[: len(part)]
             cycles[index] = self._read("CYCLES")
             for layer, descriptors in enumerate(self._profiled):
                 for descriptor in descriptors:
                     counters[index, layer, 0] += self._read("PROFILE", 2 * descriptor)
                     counters[index, layer, 1] += self._read("PROFILE", 2 * descriptor + 1)
             if progress is not None:
-                progress(index + 1, len(x))
+                progress(start + len(part), len(x))
         seconds = time.perf_counter() - started
         layers = tuple(
-            LayerCycles(info.name, *((counters[:, i, 0], counters[:, i, 1]) if self._profiled[i] else (None, None)))
+            LayerCycles(info.name, counters[:, i, 0], counters[:, i, 1], len(x))
+            if self._profiled[i]
+            else LayerCycles(info.name, None, None, len(x))
             for i, info in enumerate(self._image.layers)
         )
         return Result(outputs, cycles, layers, seconds, self.device.clock_mhz)
@@ -133,7 +139,7 @@ class Session(Closing):
             self._data.free()
             self._program.free()
 
-    def _run_one(self, x: NDArray[np.int8], timeout_seconds: float) -> NDArray[np.int8]:
+    def _run_once(self, x: NDArray[np.int8], timeout_seconds: float) -> NDArray[np.int8]:
         image, data = self._image, self._data
         packed = np.frombuffer(image.pack_input(x), np.uint8)
         self._idle()
@@ -251,5 +257,5 @@ class Session(Closing):
         self.device.write(offset(name), REGISTERS[name].record.pack(fields))
 
 
-def _mean(values: NDArray[np.int64] | None) -> float | None:
-    return None if values is None or values.size == 0 else float(values.mean())
+def _mean(values: NDArray[np.int64] | None, images: int) -> float | None:
+    return None if values is None or images == 0 else float(values.sum() / images)

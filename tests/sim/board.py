@@ -71,7 +71,7 @@ class Board:
         assert not (await self.fields("STATUS"))["busy"] and not self.dut.irq.value
         self.memory.words[:] = 0x5A5A_A5A5_0F0F_F0F0
         self.memory.bytes(PROGRAM, len(blob))[:] = np.frombuffer(blob, np.uint8)
-        packed = image.pack_input(x)
+        packed = image.pack_input(x[None])
         self.memory.bytes(DATA + image.input_offset, len(packed))[:] = np.frombuffer(packed, np.uint8)
         await self.host.write(offset("PROGRAM"), program)
         await self.host.write(offset("DATA"), data)
@@ -101,7 +101,7 @@ class Board:
             assert self.bench.now - start < cycles, f"busy for {cycles} cycles after the interrupt"
 
     def output(self, image: Image) -> np.ndarray:
-        return image.unpack_output(self.memory.bytes(DATA + image.output_offset, image.output_bytes).tobytes())
+        return image.unpack_output(self.memory.bytes(DATA + image.output_offset, image.output_bytes).tobytes())[0]
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Rig:
         cycles = self.device.read(offset("CYCLES"))
         assert self._outcome() == Outcome(True)
         start = DATA - BASE + self.image.output_offset
-        output = self.image.unpack_output(self.simulator.memory[start : start + self.image.output_bytes])
+        output = self.image.unpack_output(self.simulator.memory[start : start + self.image.output_bytes])[0]
         assert np.array_equal(output, self.expected)
         return cycles
 
@@ -90,7 +90,7 @@ class Rig:
     def _start(self, blob: bytes, program: int, watchdog: int) -> None:
         memory, image = self.simulator.memory, self.image
         memory[:] = 0x5A
-        packed = image.pack_input(self.x[0])
+        packed = image.pack_input(self.x[:1])
         for at, content in ((PROGRAM - BASE, blob), (DATA - BASE + image.input_offset, packed)):
             memory[at : at + len(content)] = np.frombuffer(content, np.uint8)
         for name, value in (("PROGRAM", program), ("DATA", DATA), ("WATCHDOG", watchdog), ("CONTROL", 1)):

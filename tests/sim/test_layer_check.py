@@ -72,6 +72,17 @@ def test_short_rows_leave_several_a_cycle(words: int) -> None:
     assert check.cycles < 0.75 * rows + stored
 
 
+@pytest.mark.parametrize(("limit", "batch"), [(5, 5), (100, 27)])
+def test_as_many_inputs_as_there_is_room_for(limit: int, batch: int) -> None:
+    """27 in strips: a lane holds the inputs of its own words of pixels, and all outputs."""
+    rng = np.random.default_rng(limit)
+    W = (rng.random((500, 300)) < 0.1) * rng.choice([-2, 1, 3], (500, 300))
+    check, one = check_matrix(W, CONFIGS["small"], batch=limit), check_matrix(W, CONFIGS["small"])
+    assert (check.batch, one.batch) == (batch, 1)
+    assert check.cycles < 0.6 * one.cycles
+    assert abs(check.estimated_cycles - batch * check.cycles) <= 0.05 * check.estimated_cycles
+
+
 def test_wrong_matrices() -> None:
     for W in (np.zeros(3, np.int8), np.full((2, 2), 128), np.zeros((0, 3), np.int8)):
         with pytest.raises(DataError):

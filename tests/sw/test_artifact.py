@@ -166,7 +166,7 @@ class TestDamage:
             (lambda data: data + b"\0", "corrupted: 1 bytes follow the last section"),
             (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "corrupted section 'blob': checksum does not match"),
             (lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], "corrupted header: checksum does not match"),
-            (lambda data: data[:8] + b"\2" + data[9:], "container version 2, this headrace reads version 1"),
+            (lambda data: data[:8] + b"\3" + data[9:], "container version 3, this headrace reads versions 1 and 2"),
             (lambda data: data[:12] + b"\xff" * 4 + data[16:], "corrupted header: 4294967295 bytes"),
         ],
     )

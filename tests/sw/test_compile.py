@@ -43,7 +43,7 @@ def run_on_model(image: Image, x: np.ndarray) -> np.ndarray:
         for name, value in (("PROGRAM", program.address), ("DATA", data.address), ("INTERRUPT", 1)):
             device.write(offset(name), value)
         for one in x:
-            packed = np.frombuffer(image.pack_input(one), np.uint8)
+            packed = np.frombuffer(image.pack_input(one[None]), np.uint8)
             data.array[image.input_offset : image.input_offset + image.input_bytes] = packed
             data.flush()
             device.write(offset("CONTROL"), 1)
@@ -51,7 +51,7 @@ def run_on_model(image: Image, x: np.ndarray) -> np.ndarray:
             assert device.read(offset("ERROR")) == 0
             data.invalidate()
             output = data.array[image.output_offset : image.output_offset + image.output_bytes]
-            results.append(image.unpack_output(output))
+            results.append(image.unpack_output(output)[0])
             device.write(offset("CONTROL"), 2)
     return np.array(results)
 

@@ -117,6 +117,13 @@ class Sizes(click.ParamType):
     show_default=True,
     help="How many codings of each layer to try.",
 )
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Inputs a run, of a network of matrix products alone: as pixels they share each decoded weight.",
+)
 @json_option
 def compress(
     model: str,
@@ -132,6 +139,7 @@ def compress(
     input_shape: tuple[int, ...] | None,
     config: str,
     effort: str,
+    batch: int,
     as_json: bool,
 ) -> None:
     """Prune, share, quantise and encode a trained network into an artifact, or store a matrix.
@@ -150,17 +158,18 @@ def compress(
         return
     if Path(model).suffix and not lenet.is_layout(Path(model)):
         options = Options(calibration=method, values=share, reconstruct=fit, equalise=equalise)
-        choices = Choices(config, Effort(effort), calibrate, prune, options, input_shape, normalise, samples)
+        choices = Choices(config, Effort(effort), calibrate, prune, options, input_shape, normalise, samples, batch)
         artifact, report = build_model(Path(model), choices)
         layers = [asdict(layer) for layer in report.weights]
     else:
         with progress("compressing"):
-            artifact, layers = _lenet(model, prune, share or DEFAULT_VALUES, calibrate, config, Effort(effort))
+            artifact, layers = _lenet(model, prune, share or DEFAULT_VALUES, calibrate, config, Effort(effort), batch)
     artifact.save(output)
     values = {
         "artifact": str(output),
         "bytes": output.stat().st_size,
         "config": config,
+        "batch": batch,
         "input_shape": list(artifact.image.input_shape),
         "input_scale": artifact.image.input_scale,
         "output_scale": artifact.image.output_scale,
@@ -170,7 +179,7 @@ def compress(
         print_json(values)
         return
     print_table(
-        f"{output}: {values['bytes']:,} bytes, for config {config}",
+        f"{output}: {values['bytes']:,} bytes, for config {config}" + (f", {batch} inputs a run" if batch > 1 else ""),
         ("layer", "weights", "nonzeros", "density", "values", "relative error"),
         [
             (
@@ -194,6 +203,7 @@ def _lenet(
     calibrate: Path | None,
     config: str,
     effort: Effort,
+    batch: int,
 ) -> tuple[Artifact, list[dict[str, Any]]]:
     weights, densities = (
         lenet.check_weights(data.lenet5(), SHIPPED) if model == SHIPPED else lenet.load_weights(Path(model))
@@ -209,7 +219,7 @@ def _lenet(
         raise DataError(f"{model} holds no densities; give them with --prune")
     chosen = tuple(map(float, densities if prune is None else prune))  # type: ignore[arg-type]
     chosen *= len(lenet.LAYERS) // len(chosen)
-    artifact, layers = build(weights, chosen, share, calibration(calibrate), config, effort, model)
+    artifact, layers = build(weights, chosen, share, calibration(calibrate), config, effort, model, batch)
     return artifact, [asdict(layer) for layer in layers]
 
 
@@ -235,9 +245,10 @@ def build(
     config: str,
     effort: Effort,
     source: str,
+    batch: int = 1,
 ) -> tuple[Artifact, tuple[lenet.CompressedLayer, ...]]:
     """The artifact of a LeNet-5 and what compression did to each layer."""
     network, layers = lenet.compress_network(weights, densities, values, images)
     meta = {"source": source, "densities": list(densities), "values": values, "calibration_images": len(images)}
-    image = compile_network(network, get_config(config), effort=effort)
+    image = compile_network(network, get_config(config), effort=effort, batch=batch)
     return Artifact(image, meta | {"effort": effort.value}), layers

@@ -36,6 +36,7 @@ class Choices:
     input_shape: tuple[int, ...] | None
     normalise: str | None
     samples: int
+    batch: int
 
 
 def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
@@ -52,7 +53,7 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
     with progress("calibrating") as show:
         network, report = quantise(graph, x, options, show)
     with progress("encoding") as show:
-        image = compile_network(network, get_config(choices.config), show, choices.effort)
+        image = compile_network(network, get_config(choices.config), show, choices.effort, choices.batch)
     meta = {
         "source": path.name,
         "effort": choices.effort.value,

@@ -43,9 +43,10 @@ def inspect(artifact: Path, as_json: bool) -> None:
     if as_json:
         print_json(values)
         return
-    layers = values["layers"]
+    layers, batch = values["layers"], values["batch"]
     print_table(
-        f"{values['network']} for config {values['config']}: {values['file_bytes']:,} bytes",
+        f"{values['network']} for config {values['config']}: {values['file_bytes']:,} bytes"
+        + (f", {batch} inputs a run, as pixels" if batch > 1 else ""),
         ("layer", "kind", "shape", "weights", "density", "MACs"),
         [
             (
@@ -78,7 +79,7 @@ def inspect(artifact: Path, as_json: bool) -> None:
     )
     memory = Memory()
     print_table(
-        "estimated cycles",
+        "estimated cycles" + (f" of a run: {values['estimated_cycles_per_input']:,.1f} an input" if batch > 1 else ""),
         ("layer", "cycles", "used", "limit", *(share.value for share in Limit)),
         [
             *(_cycles(layer["name"], layer["estimate"]) for layer in layers),
@@ -126,8 +127,10 @@ def figures(artifact: Artifact, file_bytes: int) -> dict[str, Any]:
         "input_scale": image.input_scale,
         "output_shape": list(image.output_shape),
         "output_scale": image.output_scale,
+        "batch": image.batch,
         "meta": dict(artifact.meta),
         "estimated_cycles": estimated.cycles,
+        "estimated_cycles_per_input": estimated.cycles / image.batch,
         "utilisation": estimated.utilisation,
         "layers": layers,
     }

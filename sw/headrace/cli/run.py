@@ -60,13 +60,13 @@ def run(
     with device, Session(device, loaded) as session, progress("images") as show:
         result = session.run(x.astype(np.int8, copy=False), show)
     save_array(output, result.outputs)
-    values = figures(device_name, result)
+    values = figures(device_name, result, loaded.image.batch)
     if as_json:
         print_json(values)
         return
-    images, total = values["images"], values["cycles"]
+    images, total, batch = values["images"], values["cycles"], values["batch"]
     print_table(
-        f"{artifact.name} on {device_name}: {images} images",
+        f"{artifact.name} on {device_name}: {images} images" + (f", {batch} a run" if batch > 1 else ""),
         ("layer", "cycles / image", "stall cycles / image"),
         [(layer.name, _shown(layer.mean_cycles), _shown(layer.mean_stall_cycles)) for layer in result.layers],
         f"{f'{total:,} cycles' if total else 'no cycles are counted on this device'}, "
@@ -74,7 +74,7 @@ def run(
     )
 
 
-def figures(device: str, result: Result) -> dict[str, Any]:
+def figures(device: str, result: Result, batch: int = 1) -> dict[str, Any]:
     """What `--json` prints. Cycles are sums over all images, null where the device counts none."""
     counted = bool(result.cycles.any())
     layers = [{"name": layer.name, **_sums(layer, counted)} for layer in result.layers]
@@ -82,6 +82,7 @@ def figures(device: str, result: Result) -> dict[str, Any]:
     return {
         "device": device,
         "images": len(result.outputs),
+        "batch": batch,
         "cycles": int(result.cycles.sum()) if counted else None,
         "stall_cycles": sum(known) if counted and None not in known else None,
         "seconds": result.seconds,

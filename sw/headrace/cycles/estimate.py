@@ -48,7 +48,7 @@ class LayerEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One inference."""
+    """One run, of `image.batch` inputs."""
 
     cycles: int
     """From start to interrupt."""
@@ -60,7 +60,7 @@ class Estimate:
 
 
 def estimate(image: Image, memory: Memory | None = None) -> Estimate:
-    """What the device takes for one inference; StreamError where tables or streams make no sense.
+    """What the device takes for one run; StreamError where tables or streams make no sense.
 
     Within 5 % of the RTL for whole networks, mostly 1 %; where lanes that finish at the same time queue up in another
     order than here, a short layer may be off by more.

@@ -33,6 +33,7 @@ def test_model(artifact: Path, images: Path, network: Network, tmp_path: Path):
     assert {key: value for key, value in values.items() if key != "seconds"} == {
         "device": "model",
         "images": 3,
+        "batch": 1,
         "clock_mhz": None,
         **nothing,
         "layers": [{"name": name, **nothing} for name in ("conv", "pool", "fc")],
@@ -56,7 +57,7 @@ def test_no_images(artifact: Path, network: Network, tmp_path: Path):
 
 def test_figures():
     two = np.array([10, 30])
-    layers = (LayerCycles("a", two, two + 1), LayerCycles("b", None, None))
+    layers = (LayerCycles("a", two, two + 1, 2), LayerCycles("b", None, None, 2))
     counted = figures("sim", SessionResult(np.zeros((2, 5), np.int8), 2 * two, layers, 1.0, 50.0))
     assert (counted["cycles"], counted["stall_cycles"], counted["clock_mhz"]) == (80, None, 50.0)
     assert counted["layers"][0] == {"name": "a", "cycles": 40, "stall_cycles": 42}

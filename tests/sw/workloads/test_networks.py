@@ -12,7 +12,7 @@ from headrace.device.model import ModelDevice
 from headrace.errors import DataError
 from headrace.network import Conv2d, Linear, Network
 from headrace.session import Session
-from headrace.workloads import dscnn, resnet8, vgg19, vww
+from headrace.workloads import autoencoder, dscnn, resnet8, vgg19, vww
 from headrace.workloads.floats import check_parameters, random_parameters
 
 CONFIG = CONFIGS["pynq-z2"]
@@ -81,6 +81,23 @@ def test_vgg19() -> None:
         assert kept == round(0.05 * size), layer.name
         assert len(np.unique(layer.weights)) <= 32
     assert vgg19.shapes(vgg19.GROUPS)[-2:] == [(512, 512, 3, 3), (10, 512)]
+
+
+def test_autoencoder() -> None:
+    network = autoencoder.network(None, 0.5)
+    assert [shape[0] for shape in network.shapes()] == [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
+    for layer in network.layers:
+        assert isinstance(layer, Linear) and layer.low == (-128 if layer is network.layers[-1] else 0)
+        kept, size = density(layer)
+        assert kept == round(0.5 * size), layer.name
+
+
+def test_the_model_device_runs_the_autoencoder_in_batches() -> None:
+    network = autoencoder.network(None, 0.2)
+    x = np.random.default_rng(1).integers(-128, 128, (18, *network.input_shape)).astype(np.int8)
+    image = compile_network(network, CONFIG, batch=16)
+    with ModelDevice(CONFIG) as device, Session(device, Artifact(image)) as session:
+        assert np.array_equal(session.run(x).outputs, network.run(x))
 
 
 def test_vgg19_reads_no_file() -> None:
