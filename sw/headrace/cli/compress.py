@@ -84,6 +84,12 @@ class Sizes(click.ParamType):
     "Default: those that come with the weights of LeNet-5; all of a model's.",
 )
 @click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    help="Of the weights and program in memory: prune a model to fit, in place of --prune.",
+)
+@click.option("--max-cycles", type=click.IntRange(1), help="Of one inference, as estimated: prune a model to fit.")
+@click.option(
     "--share",
     type=click.IntRange(2, 255),
     metavar="K",
@@ -129,6 +135,8 @@ def compress(
     model: str,
     output: Path,
     prune: tuple[float, ...] | dict[str, float] | None,
+    max_bytes: int | None,
+    max_cycles: int | None,
     share: int | None,
     calibrate: Path | None,
     samples: int,
@@ -158,10 +166,24 @@ def compress(
         return
     if Path(model).suffix and not lenet.is_layout(Path(model)):
         options = Options(calibration=method, values=share, reconstruct=fit, equalise=equalise)
-        choices = Choices(config, Effort(effort), calibrate, prune, options, input_shape, normalise, samples, batch)
+        choices = Choices(
+            config,
+            Effort(effort),
+            calibrate,
+            prune,
+            options,
+            input_shape,
+            normalise,
+            samples,
+            batch,
+            max_bytes,
+            max_cycles,
+        )
         artifact, report = build_model(Path(model), choices)
         layers = [asdict(layer) for layer in report.weights]
     else:
+        if max_bytes is not None or max_cycles is not None:
+            raise click.UsageError("--max-bytes and --max-cycles are for models; LeNet-5 weights take --prune")
         with progress("compressing"):
             artifact, layers = _lenet(model, prune, share or DEFAULT_VALUES, calibrate, config, Effort(effort), batch)
     artifact.save(output)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..artifact import Artifact
 from ..coding import Effort
 from ..compile import compile_network
+from ..compress.budget import densities_within
 from ..config import get_config
 from ..data.samples import normalised, open_samples
 from ..errors import DataError
@@ -37,6 +38,8 @@ class Choices:
     normalise: str | None
     samples: int
     batch: int
+    max_bytes: int | None = None
+    max_cycles: int | None = None
 
 
 def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
@@ -48,8 +51,11 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
     with progress(f"reading {path.name}"):
         graph = import_model(path, choices.input_shape)
     weighted = [layer.name for layer in graph.layers if isinstance(layer, Conv | Linear)]
-    options = replace(choices.options, density=_densities(choices.densities, weighted))
     x, normalisation = calibration(graph, choices)
+    if choices.max_bytes is None and choices.max_cycles is None:
+        options = replace(choices.options, density=_densities(choices.densities, weighted))
+    else:
+        options = replace(choices.options, density=_within(graph, x, choices))
     with progress("calibrating") as show:
         network, report = quantise(graph, x, options, show)
     with progress("encoding") as show:
@@ -84,6 +90,22 @@ def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32
     if not len(x):
         raise DataError(f"{source} holds no input")
     return x, normalisation
+
+
+def _within(graph: FloatGraph, x: NDArray[np.float32], choices: Choices) -> dict[str, float]:
+    if choices.densities is not None:
+        raise click.UsageError("--max-bytes and --max-cycles choose the densities: leave --prune out")
+    with progress("choosing densities") as show:
+        return densities_within(
+            graph,
+            x,
+            choices.options,
+            get_config(choices.config),
+            choices.max_bytes,
+            choices.max_cycles,
+            show,
+            choices.effort,
+        )
 
 
 def _densities(given: tuple[float, ...] | dict[str, float] | None, layers: list[str]) -> float | dict[str, float]:

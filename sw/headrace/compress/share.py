@@ -109,7 +109,8 @@ def share_layer(W: ArrayLike, mask: ArrayLike, k: int, limit: int = 127) -> Shar
     if survivors.any():  # else empty or all zero
         centres, labels = share_kmeans(survivors, k - 1)
         if centres.any():
-            scale, grid = _snap(centres.astype(np.float64), np.bincount(labels, minlength=centres.size), limit)
+            scale, integers_of = snap(centres.astype(np.float64), np.bincount(labels, minlength=centres.size), limit)
+            grid = np.unique(integers_of)
         else:  # one centre of weights that cancel out: no scale fits them, and none may become 0
             scale, grid = float(np.abs(survivors).mean()), np.ones(1, np.int64)
         middles = (grid[1:] + grid[:-1]) * (scale / 2)
@@ -119,8 +120,12 @@ def share_layer(W: ArrayLike, mask: ArrayLike, k: int, limit: int = 127) -> Shar
     return SharedLayer(scale, np.unique(integers), integers)
 
 
-def _snap(centres: NDArray[np.float64], counts: NDArray[np.int64], limit: int) -> tuple[float, NDArray[np.int64]]:
-    """Scale and sorted distinct nonzero integers with the least `sum(counts * (centres - scale * integers)**2)`."""
+def snap(centres: NDArray[np.float64], counts: NDArray[np.int64], limit: int) -> tuple[float, NDArray[np.int64]]:
+    """Scale and integers (as many as centres, none 0) with the least `sum(counts * (centres - scale * integers)**2)`.
+
+    centres: finite, at least one not 0. counts: how many weights each stands for, at least one of a centre that is not
+    0. limit: largest magnitude of an integer. Neighbouring centres may become one integer.
+    """
     largest = np.abs(centres).max()
     limits = np.arange(min(SMALLEST_LIMIT, limit), limit + 1, dtype=np.float64)[:, None]
     shape = centres / largest
@@ -129,4 +134,4 @@ def _snap(centres: NDArray[np.float64], counts: NDArray[np.int64], limit: int) -
     steps = (counts * shape * integers).sum(axis=1) / (counts * integers * integers).sum(axis=1)  # least squares
     errors = (counts * (shape - steps[:, None] * integers) ** 2).sum(axis=1)
     best = int(np.argmin(errors))
-    return float(steps[best] * largest), np.unique(integers[best]).astype(np.int64)
+    return float(steps[best] * largest), integers[best].astype(np.int64)

@@ -144,3 +144,19 @@ def test_densities_of_lenet_by_name(tmp_path: Path):
     assert run("lenet5", "-o", tmp_path / "a.hrz", "--prune", named, "--share", 4).exit_code == 0
     assert Artifact.load(tmp_path / "a.hrz").meta["densities"] == [0.1, 0.01, 0.001, 0.05]
     assert "name all of" in mistaken(tmp_path, "lenet5", "--prune", "conv1=0.5", code=2)
+
+
+def test_budgets(tmp_path: Path):
+    W, x = matrix(tmp_path, 64, 48)
+    arguments = (W, "-o", tmp_path / "a.hrz", "--calibrate", x, "--config", "tiny", "--json")
+    dense = json.loads(run(*arguments).stdout)
+    size = len(Artifact.load(tmp_path / "a.hrz").image.blob) // 2
+    result = run(*arguments, "--max-bytes", size)
+    assert result.exit_code == 0, result.output
+    assert len(Artifact.load(tmp_path / "a.hrz").image.blob) <= size
+    assert 0 < json.loads(result.stdout)["layers"][0]["nonzeros"] < dense["layers"][0]["nonzeros"]
+    (tmp_path / "a.hrz").unlink()
+    calibrated = (W, "--calibrate", x, "--config", "tiny")
+    assert "the sparsest choice" in mistaken(tmp_path, *calibrated, "--max-cycles", 3)
+    assert "leave --prune out" in mistaken(tmp_path, *calibrated, "--max-bytes", size, "--prune", "0.5", code=2)
+    assert "for models" in mistaken(tmp_path, "lenet5", "--max-bytes", size, code=2)

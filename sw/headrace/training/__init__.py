@@ -1,0 +1,1 @@
+"""Compression with training, as a recipe says: stages of training, pruning and sharing, and what came of them."""
