@@ -64,10 +64,28 @@ def mean_squared_error(outputs: Array, labels: NDArray[np.generic]) -> float:
     return float(((flat - labels.reshape(flat.shape).astype(np.float64)) ** 2).mean())
 
 
+def concordance_index(outputs: Array, labels: NDArray[np.generic]) -> float:
+    """Of all two samples with unlike labels, the fraction whose outputs, one each, are in the same order; equal outputs
+    count half. DataError for several outputs a sample, labels that are all equal, and as `_one_each`."""
+    labels, scores = _one_each(outputs, labels), outputs.reshape(len(outputs), -1)
+    if scores.shape[1] != 1:
+        raise DataError(f"the concordance index is of one output a sample, not {scores.shape[1]}")
+    order = np.argsort(labels, kind="stable")
+    ranked, scores = labels[order], scores[order, 0]
+    below = np.searchsorted(ranked, ranked)  # samples with a lesser label
+    wins = 0.0
+    for index, count in enumerate(below.tolist()):
+        wins += np.count_nonzero(scores[:count] < scores[index]) + np.count_nonzero(scores[:count] == scores[index]) / 2
+    if not below.sum():
+        raise DataError("the concordance index needs two labels or more")
+    return wins / int(below.sum())
+
+
 TASKS: dict[str, Callable[[Array, NDArray[np.generic]], float]] = {
     "top1": top1,
     "auc": auc,
     "mse": mean_squared_error,
+    "ci": concordance_index,
 }
 
 

@@ -79,8 +79,12 @@ def geometry(
 
     def places(index: int, multiple: int) -> dict[int, Placement]:
         if (index, multiple) not in made:
-            pitch = _pitch(graph, groups[index], config, multiple)
-            made[index, multiple] = _strips(graph, groups[index], strips[index], pitch, config, thrift)
+            try:
+                pitch = _pitch(graph, groups[index], config, multiple)
+                made[index, multiple] = _strips(graph, groups[index], strips[index], pitch, config, thrift)
+            except ValueError:  # beyond what a placement may have
+                shape = " x ".join(map(str, tensors[groups[index].roots[0]].shape))
+                raise Misfit(f"a tensor of {shape} is too large to be laid out in strips") from None
         return made[index, multiple]
 
     def check(op: Op, x: int, y: int) -> None:
@@ -149,7 +153,7 @@ def _mask_misfit(graph: Graph, group: Group, pitch: int, config: Config) -> str:
         rows, _ = _natural(graph, op.sources[0])
         own = Placement.make(tensor.shape, tensor.split).widened(pitch, rows)
         size = graph.tensors[op.target].shape[1:]
-        taps = [reachable(own.tap(i, j), size[0], pitch) for i, j in kernel_offsets(op.layer)]
+        taps = [reachable(own.tap(i, j), size, pitch) for i, j in kernel_offsets(op.layer)]
         masks, table, _ = mask_table(taps, pitch, size, config.pixels)
         if len(table) > min(config.masks, 255) or max(masks) >= 1 << MASK_BITS:
             return (

@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from affinities import old_pickle, write_folder
 from headrace.data import deepdta
 from headrace.data.deepdta import PROTEIN_LETTERS, SMILES_LETTERS, encode, load_affinities, read_matrix
 from headrace.errors import DataError
-
-HEAD = (
-    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85q\x02U\x01bq\x03\x87q\x04Rq\x05("
-    b"K\x01%s\x86q\x06cnumpy\ndtype\nq\x07U\x02f8q\x08K\x00K\x01\x87q\tRq\n(K\x03U\x01<q\x0bNNNJ\xff\xff\xff\xffJ\xff\xff"
-    b"\xff\xffK\x00tq\x0cb\x89"
-)
-
-
-def old_pickle(values: np.ndarray) -> bytes:
-    """As Python 2 writes a matrix of float64."""
-    shape = b"".join(b"\x8a\x02" + struct.pack("<h", n) for n in values.shape)
-    raw = values.astype("<f8").tobytes()
-    return HEAD % shape + b"T" + struct.pack("<I", len(raw)) + raw + b"q\x0dtq\x0eb."
-
 
 VALUES = np.array([[1.5, np.nan, 10000.0], [2.0, 4.0, 1.0]])
 
 
 def write(folder: Path, values: np.ndarray = VALUES, test: object = (1, 4)) -> Path:
-    (folder / "folds").mkdir(parents=True, exist_ok=True)
-    (folder / "Y").write_bytes(old_pickle(values))
-    (folder / "ligands_can.txt").write_text(json.dumps({"7": "CC(=O)", "9": "C#N"}))
-    (folder / "proteins.txt").write_text(json.dumps({"A": "MKV", "B": "MA", "C": "LLLL"}))
-    (folder / "folds" / "train_fold_setting1.txt").write_text(json.dumps([[0, 2], [3]]))
-    (folder / "folds" / "test_fold_setting1.txt").write_text(json.dumps(test))
-    return folder
+    return write_folder(folder, values, ["CC(=O)", "C#N"], ["MKV", "MA", "LLLL"], [[0, 2], [3]], test)
 
 
 def test_is_what_pickle_would_give(tmp_path: Path):
