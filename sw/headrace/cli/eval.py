@@ -87,7 +87,8 @@ class Outcome:
 def evaluate(
     context: click.Context, source: Path, data: str, task: str, split: str, as_json: bool, **choices: Any
 ) -> None:
-    """Accuracy on a data set: top-1, area under the ROC curve (auc) or mean squared error (mse).
+    """Accuracy on a data set: top-1, area under the ROC curve (auc), mean squared error (mse) or
+    concordance index (ci).
 
     Drug-target pairs, a folder of DAVIS or KIBA, give mean squared error and concordance index.
 
