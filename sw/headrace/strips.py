@@ -14,7 +14,7 @@ from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
 from .masks import mask_table, reachable
 from .pieces import keep_bytes, piece_start
-from .placement import Placement
+from .placement import Placement, phase_planes, phases_of
 
 
 class Misfit(Exception):  # noqa: N818 - one attempt of many; the last one's reason becomes a CompileError
@@ -186,6 +186,7 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config, 
     if (
         thrift.interleaved
         and split
+        and min(tensors[root].shape[2] for root in group.roots) > 1
         and cut(4 * pitch)[2] < 4 * phase
         and not _mask_misfit(graph, group, 4 * pitch, config)
     ):
@@ -216,13 +217,15 @@ def _group_placements(
 ) -> dict[int, Placement]:
     """`held`: bytes of a plane; `phase`: from a split tensor's phase plane to the next, less where interleaved."""
     tensors = graph.tensors
-    plane = max(max(4 * phase, held) if tensors[root].split else held for root in group.roots)
+    plane = max(
+        max(phase_planes(tensors[root].shape[2]) * phase, held) if tensors[root].split else held for root in group.roots
+    )
     if any(tensor.first for tensor in tensors if tensor.root in group.roots):
         plane = ceil_div(plane, BEAT_BYTES) * BEAT_BYTES
     result = {}
     for root in group.roots:
         channels, height, width = tensors[root].shape
-        phases = (2 * phase, phase) if tensors[root].split else (0, 0)
+        phases = phases_of(width, phase) if tensors[root].split else (0, 0)
         result[root] = Placement(channels, height, width, 0, plane, pitch, tensors[root].split, *phases, None, *strips)
     return result
 

@@ -20,7 +20,7 @@ SMALL = get_config("small")
 def test_equal() -> None:
     """A branch of DeepDTA in small: two convolutions, then the maximum of all samples by halves."""
     rng = np.random.default_rng(5)
-    width, layers = 1200, [conv2d(rng, "conv1", (4, 4, 1, 6)), conv2d(rng, "conv2", (8, 4, 1, 6), 0.3)]
+    width, layers = 2000, [conv2d(rng, "conv1", (4, 4, 1, 6)), conv2d(rng, "conv2", (8, 4, 1, 6), 0.3)]
     length = width - 10
     while length > 11:
         layers.append(MaxPool2d(f"half{length}", 2, padding=(0, 0, 1, length % 2)))

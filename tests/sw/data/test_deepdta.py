@@ -11,7 +11,15 @@ import pytest
 
 from affinities import old_pickle, write_folder
 from headrace.data import deepdta
-from headrace.data.deepdta import PROTEIN_LETTERS, SMILES_LETTERS, encode, load_affinities, read_matrix
+from headrace.data.deepdta import (
+    PROTEIN_LETTERS,
+    SMILES_LETTERS,
+    encode,
+    is_affinities,
+    load_affinities,
+    open_affinities,
+    read_matrix,
+)
 from headrace.errors import DataError
 
 VALUES = np.array([[1.5, np.nan, 10000.0], [2.0, 4.0, 1.0]])
@@ -55,6 +63,14 @@ def test_anything_else_is_refused(tmp_path: Path, data: bytes):
     with pytest.raises(DataError) as caught:
         read_matrix(tmp_path / "Y")
     assert "\n" not in str(caught.value)
+
+
+def test_units_are_told_by_their_size(tmp_path: Path):
+    assert not is_affinities(tmp_path)
+    assert open_affinities(write(tmp_path)).values[1] == 5.0  # 10,000 nM
+    assert is_affinities(tmp_path)
+    scores = np.where(VALUES == 10000, 12.5, VALUES)
+    assert open_affinities(write(tmp_path, scores)).values.tolist() == [1.5, 12.5, 2, 4, 1]
 
 
 def test_data_set(tmp_path: Path):
