@@ -67,11 +67,11 @@ def mean_squared_error(outputs: Array, labels: NDArray[np.generic]) -> float:
 def concordance_index(outputs: Array, labels: NDArray[np.generic]) -> float:
     """Of all two samples with unlike labels, the fraction whose outputs, one each, are in the same order; equal outputs
     count half. DataError for several outputs a sample, labels that are all equal, and as `_one_each`."""
-    labels, scores = _one_each(outputs, labels), outputs.reshape(len(outputs), -1)
-    if scores.shape[1] != 1:
-        raise DataError(f"the concordance index is of one output a sample, not {scores.shape[1]}")
+    labels = _one_each(outputs, labels)
+    if outputs.size != len(outputs):
+        raise DataError(f"the concordance index is of one output a sample, not of {outputs.shape[1:]}")
     order = np.argsort(labels, kind="stable")
-    ranked, scores = labels[order], scores[order, 0]
+    ranked, scores = labels[order], outputs.ravel()[order]
     below = np.searchsorted(ranked, ranked)  # samples with a lesser label
     wins = 0.0
     for index, count in enumerate(below.tolist()):
