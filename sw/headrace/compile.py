@@ -20,6 +20,7 @@ from .layout import place
 from .link import Cut, Part, link
 from .network import Network
 from .placement import Placement
+from .upright import is_signal, upright
 
 Progress = Callable[[int, int, str], None]
 
@@ -69,6 +70,22 @@ def largest_batch(network: Network, config: Config, limit: int) -> int:
 
 
 def _compile(network: Network, config: Config, progress: Progress | None, effort: Effort) -> Image:
+    """Signals that do not fit in rows are tried upright."""
+    try:
+        return _encode(network, config, progress, effort)
+    except CompileError:
+        if not is_signal(network):
+            raise
+        try:
+            image = _encode(upright(network), config, progress, effort)
+        except CompileError:
+            image = None
+        if image is None:
+            raise
+    return replace(image, input_shape=network.input_shape, output_shape=network.output_shape)
+
+
+def _encode(network: Network, config: Config, progress: Progress | None, effort: Effort) -> Image:
     graph = build_graph(network)
     state = _Stored(graph, place(graph, config))
     parts: list[Part] = []

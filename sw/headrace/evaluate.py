@@ -64,10 +64,28 @@ def mean_squared_error(outputs: Array, labels: NDArray[np.generic]) -> float:
     return float(((flat - labels.reshape(flat.shape).astype(np.float64)) ** 2).mean())
 
 
+def concordance_index(outputs: Array, labels: NDArray[np.generic]) -> float:
+    """Of all two samples with unlike labels, the fraction whose outputs, one each, are in the same order; equal outputs
+    count half. DataError for several outputs a sample, labels that are all equal, and as `_one_each`."""
+    labels = _one_each(outputs, labels)
+    if outputs.size != len(outputs):
+        raise DataError(f"the concordance index is of one output a sample, not of {outputs.shape[1:]}")
+    order = np.argsort(labels, kind="stable")
+    ranked, scores = labels[order], outputs.ravel()[order]
+    below = np.searchsorted(ranked, ranked)  # samples with a lesser label
+    wins = 0.0
+    for index, count in enumerate(below.tolist()):
+        wins += np.count_nonzero(scores[:count] < scores[index]) + np.count_nonzero(scores[:count] == scores[index]) / 2
+    if not below.sum():
+        raise DataError("the concordance index needs two labels or more")
+    return wins / int(below.sum())
+
+
 TASKS: dict[str, Callable[[Array, NDArray[np.generic]], float]] = {
     "top1": top1,
     "auc": auc,
     "mse": mean_squared_error,
+    "ci": concordance_index,
 }
 
 

@@ -74,8 +74,9 @@ class Image:
     place the tensors' elements relative to those offsets, an input in strips one strip after the other.
     Real value = integer * scale.
 
-    A run computes `batch` inputs. Of more than one, `input` and `output` hold the elements as channels and the inputs
-    as rows of one pixel; `input_shape` and `output_shape` are those of a single one.
+    A signal (C, 1, W) can lie as (C, W, 1). A run computes `batch` inputs. Of more than one, `input` and `output` hold
+    the elements as channels and the inputs as rows of one pixel; `input_shape` and `output_shape` are those of a single
+    one.
     """
 
     config: Config
@@ -191,7 +192,8 @@ class Image:
             if self.batch > 1:
                 good = min(shape, default=0) > 0 and held == (prod(shape), self.batch, 1)
             else:
-                good = shape in (held, held[:1] if held[1:] == (1, 1) else held)
+                vector, signal = held[1:] == (1, 1), held[2] == 1
+                good = shape in (held, held[:1] if vector else held, (held[0], 1, held[1]) if signal else held)
             if not good:
                 raise FormatError(f"image: {key} shape {shape} does not match its placement {held}")
             if place.base or getattr(self, f"{key}_offset") % BEAT_BYTES or getattr(self, f"{key}_offset") < 0:

@@ -73,17 +73,19 @@ def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:
 def lower(layer: Layer, x: Placement, pixels: int, size: tuple[int, int], skip: Placement | None = None) -> Lowered:
     """`layer` over an input placed as `x`, split where its stride is 2, for a device of `pixels` pixels a word.
 
-    `size` is the output's height and width. `skip` is where the tensor lies that the layer adds; its planes are as far
-    apart as x's.
+    Kernel positions that see nothing but padding are left out. `size` is the output's height and width. `skip` is where
+    the tensor lies that the layer adds; its planes are as far apart as x's.
     """
     if isinstance(layer, Linear | GlobalAveragePool):
         return _lower_whole(layer, x, pixels)
     assert isinstance(layer, Windowed)
-    taps = tuple(reachable(x.tap(i, j), size[0], x.pitch) for i, j in kernel_offsets(layer))
+    every = [reachable(x.tap(i, j), size, x.pitch) for i, j in kernel_offsets(layer)]
+    used = [number for number, tap in enumerate(every) if tap.end] or [0]
+    taps = tuple(every[number] for number in used)
     stored = _stored(x)
     if isinstance(layer, Conv2d):
         by_tap = _ungrouped(layer, x.channels)[:, stored].transpose(0, 2, 3, 1)
-        weights = by_tap.reshape(len(by_tap), len(taps), -1)
+        weights = by_tap.reshape(len(by_tap), len(every), -1)[:, used]
     else:
         one = np.zeros((x.channels, x.channels), np.int8)
         one[stored, np.arange(x.channels)] = 1

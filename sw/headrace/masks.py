@@ -11,10 +11,13 @@ import numpy as np
 from .placement import Tap
 
 
-def reachable(tap: Tap, height: int, pitch: int) -> Tap:
-    """The tap; with no pixel that counts where it reads beside the plane for all `height` rows of the output."""
+def reachable(tap: Tap, size: tuple[int, int], pitch: int) -> Tap:
+    """The tap; with no pixel that counts where it reads beside the plane for all pixels of the output, of `size`
+    (height, width)."""
     row, rows = (tap.shift - tap.column) // pitch, -(-tap.end // pitch)
-    return tap if row < rows and height - 1 + row >= 0 else replace(tap, end=0)
+    below = row < rows and size[0] - 1 + row >= 0
+    beside = tap.column < tap.columns and size[1] - 1 + tap.column >= 0
+    return tap if below and beside else replace(tap, end=0)
 
 
 def mask_table(

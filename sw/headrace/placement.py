@@ -14,6 +14,16 @@ MAX_BYTES = 1 << 24
 MAX_STRIPS = 32
 
 
+def phase_planes(width: int) -> int:
+    """Planes of a split tensor's channel: those of even and odd rows, each of even and, of several, odd columns."""
+    return 4 if width > 1 else 2
+
+
+def phases_of(width: int, plane: int) -> tuple[int, int]:
+    """`row_phase` and `column_phase` of phase planes of `plane` bytes."""
+    return (2 * plane, plane) if width > 1 else (plane, 0)
+
+
 @dataclass(frozen=True)
 class Tap:
     """What one kernel position reads: the byte that flat pixel f of the output multiplies is `address + f`."""
@@ -40,7 +50,8 @@ class Placement:
 
     In `strips` > 1 strips, the lanes of strip s hold of every (phase) plane the `strip_bytes` flat pixels from
     `s * strip_step - strip_halo` on, in place of all; those before the plane and after its end are never looked at.
-    There a split tensor can be `interleaved`: the four phase planes' rows lie within the same `pitch` bytes.
+    There a split tensor can be `interleaved`: the four phase planes' rows lie within the same `pitch` bytes. One of a
+    single column has no planes of odd columns, and a `column_phase` of 0.
 
     ValueError for an order that is no permutation, planes that overlap, or strips that do not fit their planes.
     """
@@ -78,7 +89,7 @@ class Placement:
             raise ValueError(f"placement: elements overlap or leave their plane: {self}")
 
     def _check_strips(self) -> None:
-        phases = 4 if self.split else 1
+        phases = phase_planes(self.width) if self.split else 1
         held = self.width if not self.split else (self.width + 1) // 2
         good = 1 < self.strips <= MAX_STRIPS and 0 < self.strip_step <= self.strip_bytes - self.strip_halo
         good = good and self.strip_halo >= 0
@@ -88,7 +99,7 @@ class Placement:
         else:
             good = good and phases * self.strip_bytes <= self.plane and held <= self.pitch
             if self.split:
-                good = good and (self.row_phase, self.column_phase) == (2 * self.strip_bytes, self.strip_bytes)
+                good = good and (self.row_phase, self.column_phase) == phases_of(self.width, self.strip_bytes)
         longest = max(self.strips * self.strip_step + self.strip_bytes, self.strip_halo + self.pitch * self.height)
         if not good or self.channels * phases * longest > MAX_BYTES:
             raise ValueError(f"placement: strips do not fit their planes: {self}")
@@ -101,7 +112,7 @@ class Placement:
             return cls(channels, height, width, base, height * width, width)
         pitch, rows = (width + 1) // 2, (height + 1) // 2
         plane = rows * pitch
-        return cls(channels, height, width, base, 4 * plane, pitch, True, 2 * plane, plane)
+        return cls(channels, height, width, base, phase_planes(width) * plane, pitch, True, *phases_of(width, plane))
 
     def at(self, base: int) -> Placement:
         """The same layout from another address."""
@@ -110,8 +121,8 @@ class Placement:
     def widened(self, pitch: int, rows: int) -> Placement:
         """The same tensor at address 0 in (phase) planes of `rows` rows of `pitch` bytes."""
         plane = rows * pitch
-        size = 4 * plane if self.split else plane
-        phases = (2 * plane, plane) if self.split else (0, 0)
+        size = phase_planes(self.width) * plane if self.split else plane
+        phases = phases_of(self.width, plane) if self.split else (0, 0)
         return replace(self, base=0, plane=size, pitch=pitch, row_phase=phases[0], column_phase=phases[1])
 
     def of(self, channels: int, height: int, width: int, base: int) -> Placement:
@@ -125,7 +136,7 @@ class Placement:
     @property
     def interleaved(self) -> bool:
         """Whether the phase planes of a tensor in strips lie side by side, in rows of `pitch` bytes."""
-        return self.split and self.strips > 1 and self.column_phase < self.pitch
+        return self.split and self.strips > 1 and 0 < self.column_phase < self.pitch
 
     @property
     def size(self) -> int:
@@ -203,12 +214,12 @@ class Placement:
         return memory.tobytes()
 
     def _pack_strips(self, x: NDArray[np.int8]) -> bytes:
-        phases = 4 if self.split and not self.interleaved else 1
+        phases = phase_planes(self.width) if self.split and not self.interleaved else 1
         length = self.strips * self.strip_step + self.strip_bytes
         length = max(length, self.strip_halo + self.height * self.pitch)
         flat = np.zeros((self.channels, phases, length), np.int8)
         h, w = np.arange(self.height)[:, None], np.arange(self.width)
-        phase = h % 2 * 2 + w % 2 if phases == 4 else 0 * (h + w)
+        phase = h % 2 * (phases // 2) + w % 2 if phases > 1 else 0 * (h + w)
         pixel = h // 2 * self.pitch + w // 2 if self.split else h * self.pitch + w
         if self.interleaved:
             pixel += h % 2 * self.row_phase + w % 2 * self.column_phase

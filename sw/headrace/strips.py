@@ -14,7 +14,7 @@ from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
 from .masks import mask_table, reachable
 from .pieces import keep_bytes, piece_start
-from .placement import Placement
+from .placement import Placement, phase_planes, phases_of
 
 
 class Misfit(Exception):  # noqa: N818 - one attempt of many; the last one's reason becomes a CompileError
@@ -79,8 +79,12 @@ def geometry(
 
     def places(index: int, multiple: int) -> dict[int, Placement]:
         if (index, multiple) not in made:
-            pitch = _pitch(graph, groups[index], config, multiple)
-            made[index, multiple] = _strips(graph, groups[index], strips[index], pitch, config, thrift)
+            try:
+                pitch = _pitch(graph, groups[index], config, multiple)
+                made[index, multiple] = _strips(graph, groups[index], strips[index], pitch, config, thrift)
+            except ValueError:  # beyond what a placement may have
+                shape = " x ".join(map(str, tensors[groups[index].roots[0]].shape))
+                raise Misfit(f"a tensor of {shape} is too large to be laid out in strips") from None
         return made[index, multiple]
 
     def check(op: Op, x: int, y: int) -> None:
@@ -149,7 +153,7 @@ def _mask_misfit(graph: Graph, group: Group, pitch: int, config: Config) -> str:
         rows, _ = _natural(graph, op.sources[0])
         own = Placement.make(tensor.shape, tensor.split).widened(pitch, rows)
         size = graph.tensors[op.target].shape[1:]
-        taps = [reachable(own.tap(i, j), size[0], pitch) for i, j in kernel_offsets(op.layer)]
+        taps = [reachable(own.tap(i, j), size, pitch) for i, j in kernel_offsets(op.layer)]
         masks, table, _ = mask_table(taps, pitch, size, config.pixels)
         if len(table) > min(config.masks, 255) or max(masks) >= 1 << MASK_BITS:
             return (
@@ -182,6 +186,7 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config, 
     if (
         thrift.interleaved
         and split
+        and min(tensors[root].shape[2] for root in group.roots) > 1
         and cut(4 * pitch)[2] < 4 * phase
         and not _mask_misfit(graph, group, 4 * pitch, config)
     ):
@@ -212,13 +217,15 @@ def _group_placements(
 ) -> dict[int, Placement]:
     """`held`: bytes of a plane; `phase`: from a split tensor's phase plane to the next, less where interleaved."""
     tensors = graph.tensors
-    plane = max(max(4 * phase, held) if tensors[root].split else held for root in group.roots)
+    plane = max(
+        max(phase_planes(tensors[root].shape[2]) * phase, held) if tensors[root].split else held for root in group.roots
+    )
     if any(tensor.first for tensor in tensors if tensor.root in group.roots):
         plane = ceil_div(plane, BEAT_BYTES) * BEAT_BYTES
     result = {}
     for root in group.roots:
         channels, height, width = tensors[root].shape
-        phases = (2 * phase, phase) if tensors[root].split else (0, 0)
+        phases = phases_of(width, phase) if tensors[root].split else (0, 0)
         result[root] = Placement(channels, height, width, 0, plane, pitch, tensors[root].split, *phases, None, *strips)
     return result
 

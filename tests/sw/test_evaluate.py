@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headrace.errors import DataError
-from headrace.evaluate import auc, compare, mean_squared_error, top1
+from headrace.evaluate import auc, compare, concordance_index, mean_squared_error, top1
 
 
 def test_top1():
@@ -48,6 +48,28 @@ def test_mean_squared_error():
     assert mean_squared_error(np.ones((2, 2)), np.array([[1, 1], [1, 3]], np.uint8)) == 1
     with pytest.raises(DataError, match="do not fit"):
         mean_squared_error(np.ones((2, 2)), np.ones(2))
+
+
+def test_concordance_index_counts_pairs():
+    assert concordance_index(np.array([[1.0], [2.0], [3.0]]), np.array([5.0, 6.0, 6.0])) == 1
+    assert concordance_index(np.array([[1.0], [1.0], [3.0]]), np.array([7.0, 6.0, 6.5])) == 0.5
+    rng = np.random.default_rng(1)
+    outputs, labels = rng.integers(0, 9, (50, 1)).astype(float), rng.integers(0, 9, 50)
+    below = labels[:, None] < labels
+    wins = (outputs < outputs.T) + 0.5 * (outputs == outputs.T)
+    assert concordance_index(outputs, labels) == wins[below].sum() / below.sum()
+    assert concordance_index(outputs, labels[:, None]) == concordance_index(outputs, labels)
+
+
+def test_concordance_index_needs_an_order():
+    for outputs, labels, reason in (
+        (np.zeros((2, 1)), [1, 1], "two labels or more"),
+        (np.zeros((0, 1)), [], "two labels or more"),
+        (np.zeros((2, 3)), [0, 1], r"one output a sample, not of \(3,\)"),
+        (np.zeros((2, 1)), [0, 1, 2], "one for each"),
+    ):
+        with pytest.raises(DataError, match=reason):
+            concordance_index(outputs, np.array(labels))
 
 
 def test_compare_wants_a_quantisation_of_the_same_network():

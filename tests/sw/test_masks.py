@@ -24,7 +24,7 @@ def test_a_pixel_counts_where_the_tensor_has_it(
     place = Placement.make((1, *size), split)
     pitch, stride = max(place.pitch, out[1]), 2 if split else 1
     place = place.widened(pitch, place.plane // place.pitch // (4 if split else 1))
-    taps = [reachable(place.tap(i, j), out[0], pitch) for i, j in offsets]
+    taps = [reachable(place.tap(i, j), out, pitch) for i, j in offsets]
     masks, table, phases = mask_table(taps, pitch, out, pixels)
     assert len(table) == max(masks) * phases * bool(table)
     for (i, j), tap, mask in zip(offsets, taps, masks, strict=True):

@@ -95,6 +95,8 @@ def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32
 def _within(graph: FloatGraph, x: NDArray[np.float32], choices: Choices) -> dict[str, float]:
     if choices.densities is not None:
         raise click.UsageError("--max-bytes and --max-cycles choose the densities: leave --prune out")
+    if choices.batch > 1:
+        raise click.UsageError("--max-bytes and --max-cycles are counted for one input: leave --batch out")
     with progress("choosing densities") as show:
         return densities_within(
             graph,

@@ -12,25 +12,28 @@ from click.core import ParameterSource
 from numpy.typing import NDArray
 
 from ..artifact import SUFFIX, Artifact
-from ..compress.quantise import quantise_activations
+from ..data.deepdta import is_affinities
 from ..data.samples import NORMALISATIONS, Samples, normalised, open_samples
-from ..device import open_device
 from ..errors import DataError
-from ..evaluate import TASKS, LayerNoise, compare, integer_input, run_float, run_network
+from ..evaluate import TASKS, LayerNoise, compare, run_float, run_network
 from ..floats import FloatGraph
 from ..importers import import_model
 from ..network import Network
 from ..quantisation import Options, Report, quantise
 from ..quantisation.options import METHODS
 from ..quantisation.record import quantise_again, read_record
-from ..session import Session
+from .eval_pairs import evaluate_pairs
 from .files import load_array
+from .noise import noise_json, print_noise
+from .on_device import run_artifact
 from .output import json_option, print_json, print_table, progress
 
 CALIBRATION = 128
 MODEL_ALONE = ("method", "density", "values", "fit", "equalise")
 """Choices that an artifact has made already."""
 ARTIFACT_ALONE = ("device_name", "model")
+PAIRS_ALONE = ("drug", "protein")
+NOT_OF_PAIRS = ("task", "normalise", "samples")
 
 
 @dataclass
@@ -47,6 +50,20 @@ class Outcome:
 @click.command(name="eval", epilog="Example: headrace eval model.onnx --data cifar10 --normalise imagenet --compare")
 @click.argument("source", metavar="F.hrz|MODEL", type=click.Path(path_type=Path))
 @click.option("--data", required=True, metavar="NAME_OR_DIR", help="mnist (digits that come along), a folder, a .npz.")
+@click.option(
+    "--drug",
+    type=click.Path(path_type=Path),
+    nargs=2,
+    metavar="D.hrz MODEL",
+    help="Of DAVIS or KIBA: the network of the drugs, whose results come first in the head F.hrz, and its model.",
+)
+@click.option(
+    "--protein",
+    type=click.Path(path_type=Path),
+    nargs=2,
+    metavar="P.hrz MODEL",
+    help="The network of the proteins, and its model.",
+)
 @click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True)
 @click.option("--task", type=click.Choice(list(TASKS)), default="top1", show_default=True)
 @click.option("--normalise", type=click.Choice(list(NORMALISATIONS)), help="What the model takes. [default: by data]")
@@ -70,17 +87,30 @@ class Outcome:
 def evaluate(
     context: click.Context, source: Path, data: str, task: str, split: str, as_json: bool, **choices: Any
 ) -> None:
-    """Accuracy on a data set: top-1, area under the ROC curve (auc) or mean squared error (mse).
+    """Accuracy on a data set: top-1, area under the ROC curve (auc), mean squared error (mse) or
+    concordance index (ci).
+
+    Drug-target pairs, a folder of DAVIS or KIBA, give mean squared error and concordance index.
 
     An artifact runs on a device, as compiled. A model (.onnx, .pt2) runs in real numbers, and in integers as the given
     options quantise it.
     """
-    _refuse(context, ARTIFACT_ALONE if source.suffix != SUFFIX else MODEL_ALONE, source.suffix != SUFFIX)
+    compiled = source.suffix == SUFFIX
+    _refuse(
+        context,
+        MODEL_ALONE if compiled else ARTIFACT_ALONE,
+        "with a model alone" if compiled else "with an artifact alone",
+    )
+    pairs = is_affinities(Path(data))
+    _refuse(context, NOT_OF_PAIRS if pairs else PAIRS_ALONE, f"{'not ' if pairs else ''}with drug-target pairs")
+    if pairs:
+        evaluate_pairs(source, Path(data), split, as_json, choices)
+        return
     samples = open_samples(data, split).first(choices["limit"])
     if samples.labels is None:
         raise DataError(f"{samples.title}: split {split} has no labels")
     outcome = Outcome(task, len(samples))
-    if source.suffix == SUFFIX:
+    if compiled:
         _artifact(source, samples, data, outcome, choices)
     else:
         graph = import_model(source)
@@ -103,12 +133,12 @@ def evaluate(
     _show(source, samples, outcome, as_json)
 
 
-def _refuse(context: click.Context, names: tuple[str, ...], is_model: bool) -> None:
+def _refuse(context: click.Context, names: tuple[str, ...], reason: str) -> None:
     """UsageError for options that would do nothing."""
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
         if given and parameter.name in names:
-            raise click.UsageError(f"{parameter.opts[0]} goes with {'an artifact' if is_model else 'a model'} alone")
+            raise click.UsageError(f"{parameter.opts[0]} goes {reason}")
 
 
 def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices: dict[str, Any]) -> None:
@@ -117,18 +147,8 @@ def _artifact(path: Path, samples: Samples, data: str, outcome: Outcome, choices
         raise click.UsageError("--compare of an artifact needs --model")
     graph = None if choices["model"] is None else import_model(choices["model"])
     x = normalised(samples.inputs, choices["normalise"] or samples.normalisation)
-    image = artifact.image
-    if graph is None:
-        if x[0].size != np.prod(image.input_shape):
-            raise DataError(f"{samples.title} has samples {x.shape[1:]}, the network takes {image.input_shape}")
-        integers = quantise_activations(x.reshape(len(x), *image.input_shape), image.input_scale)
-    else:
-        integers = integer_input(graph, x, image.input_scale)
-    with progress(f"opening {choices['device_name']}"):
-        device = open_device(choices["device_name"], artifact.config)
-    with device, Session(device, artifact) as session, progress("samples") as show:
-        y = session.run(integers, show).outputs.astype(np.float32) * np.float32(image.output_scale)
-    _score(outcome, choices["device_name"], y if graph is None else graph.output.deliver(y), samples)
+    y = run_artifact(artifact, graph, x, samples.title, choices["device_name"])
+    _score(outcome, choices["device_name"], y, samples)
     if graph is None:
         return
     _score(outcome, "float", _run(graph, None, x), samples)
@@ -170,25 +190,10 @@ def _score(outcome: Outcome, name: str, outputs: NDArray[np.floating], samples: 
 
 def _show(source: Path, samples: Samples, outcome: Outcome, as_json: bool) -> None:
     if as_json:
-        layers = [
-            {
-                "name": one.name,
-                "sqnr_db": one.sqnr_db if np.isfinite(one.sqnr_db) else None,
-                "clipped": one.clipped,
-                "scale": one.scale,
-            }
-            for one in outcome.layers
-        ]
         values = {"data": samples.title, "images": outcome.images, "task": outcome.task, "values": outcome.values}
-        print_json(values | ({"layers": layers} if layers else {}))
+        print_json(values | noise_json(outcome.layers))
         return
     title = f"{source.name}: {outcome.images:,} samples of {samples.title}"
     rows = [(name, f"{value:.4f}") for name, value in outcome.values.items()]
     print_table(title, ("network", outcome.task), rows)
-    if outcome.layers:
-        print_table(
-            "Signal to quantisation noise",
-            ("layer", "dB", "clipped", "scale"),
-            [(one.name, f"{one.sqnr_db:.1f}", f"{one.clipped:.2%}", f"{one.scale:.3g}") for one in outcome.layers],
-            "Errors add up from layer to layer: a drop from one to the next is where accuracy is lost.",
-        )
+    print_noise(outcome.layers)

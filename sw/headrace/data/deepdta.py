@@ -22,6 +22,8 @@ from headrace.errors import DataError
 
 LARGEST = 64 << 20
 """Bytes of one file; the largest has four million."""
+LARGEST_SCORE = 100.0
+"""KIBA's scores and logarithms of Kd end at 20; every Kd that was too weak to be measured is 10,000 nM in DAVIS."""
 SMILES_LENGTH, PROTEIN_LENGTH = 100, 1000
 SMILES_LETTERS = "#%)(+-.1032547698=ACBEDGFIHKMLONPSRUTWVY[Z]_acbedgfihmlonsruty"
 """Of canonical SMILES; letter n, from 1, is number n, pads are 0."""
@@ -44,6 +46,17 @@ class Affinities:
     train: Numbers
     """Numbers of pairs, all training folds together."""
     test: Numbers
+
+
+def is_affinities(path: Path) -> bool:
+    """Whether it is a folder of such files."""
+    return (path / "Y").is_file() and (path / "proteins.txt").is_file()
+
+
+def open_affinities(folder: str | Path) -> Affinities:
+    """`load_affinities`, with logarithms if an affinity is above LARGEST_SCORE, and so they are Kd in nM."""
+    values = read_matrix(Path(folder) / "Y")
+    return load_affinities(folder, logarithmic=bool((values > LARGEST_SCORE).any()))
 
 
 def load_affinities(folder: str | Path, logarithmic: bool) -> Affinities:

@@ -16,6 +16,7 @@ from headrace.files import read_npy
 
 from . import calibration_digits, embedded_digits, speech
 from .cifar10 import load_cifar10
+from .deepdta import is_affinities
 from .mnist import load_mnist
 
 SPLITS = ("test", "train")
@@ -100,6 +101,8 @@ def open_samples(where: str, split: str = "test") -> Samples:
         return Samples(f"CIFAR-10 {split}", *load_cifar10(path, split))
     if any((path / name).is_dir() for name in speech.CLASSES):
         return Samples("Speech Commands", *speech.load_speech_commands(path), normalisation="mfcc")
+    if is_affinities(path):
+        raise DataError(f"{path} holds drug-target pairs, which headrace eval takes with --drug and --protein")
     raise DataError(f"{path} holds no files of MNIST or CIFAR-10 and no folders of keyword clips")
 
 

@@ -23,8 +23,14 @@ MOST_AXES = 8
 """Of any tensor, the batch included; products of thousands of sizes take hours."""
 MOST_LAYERS = 1 << 13
 MOST_PROBLEMS = 1000
-BUDGET = 1 << 29
-"""Elements of all arrays that a draft makes: a few layers of a small file can name the same large weights."""
+BUDGET, BUDGET_OF_A_BYTE = 1 << 25, 2
+"""Elements of all arrays that a draft makes: of any, and more for each byte of the model's files. A few layers of a
+small file can name the same large weights; an honest one of int8 makes real numbers of them, and then a layer."""
+
+
+def budget(size: int) -> int:
+    """Elements that a model may take whose files have `size` bytes."""
+    return BUDGET + BUDGET_OF_A_BYTE * size
 
 
 class Unsupported(Exception):  # noqa: N818
@@ -98,10 +104,14 @@ def _plain(index: NDArray[np.int64]) -> NDArray[np.int64] | None:
 
 
 class Draft:
-    """Collects layers in order. Layers that read a tensor whose layer could not be made may follow: `finish` raises."""
+    """Collects layers in order. Layers that read a tensor whose layer could not be made may follow: `finish` raises.
 
-    def __init__(self, name: str) -> None:
+    `size`: bytes of the model's files.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
         self.name = name
+        self._budget = budget(size)
         self.layers: list[FloatLayer] = []
         self.problems: list[str] = []
         self.shapes: dict[str, Shape] = {}
@@ -132,8 +142,8 @@ class Draft:
     def spend(self, elements: int) -> None:
         """Ask before arrays are made. ModelError where they become too many."""
         self._spent += elements
-        if self._spent > BUDGET:
-            raise ModelError(self.name, [*self.problems, f"weights and tensors of more than {BUDGET} numbers"])
+        if self._spent > self._budget:
+            raise ModelError(self.name, [*self.problems, f"weights and tensors of more than {self._budget} numbers"])
 
     def transpose(self, value: Value, axes: Sequence[int]) -> Value:
         """Axes permuted; the batch is not among them."""

@@ -15,10 +15,10 @@ from headrace.floats import FloatGraph
 from . import onnx_constants
 from .draft import Draft, Node, Unsupported, Value
 from .onnx_call import Call
-from .onnx_file import is_external, load_model, tensor_array, tensor_size
+from .onnx_file import files_size, is_external, load_model, tensor_array, tensor_size
 from .onnx_layers import LAYERS
 from .onnx_shapes import SHAPES
-from .reasons import advice
+from .reasons import advice, one_input
 
 Array = NDArray[np.generic]
 DOMAINS = ("", "ai.onnx")
@@ -39,7 +39,7 @@ class _Import:
     def __init__(self, path: Path, model: Any, input_shape: Sequence[int] | None) -> None:
         self.graph = model.graph
         self.folder = path.parent
-        self.draft = Draft(path.stem)
+        self.draft = Draft(path.stem, files_size(path, model.graph.initializer))
         self.input_shape = input_shape
         self.path = path
         self.version = next(one.version for one in model.opset_import if one.domain in DOMAINS)
@@ -71,8 +71,7 @@ class _Import:
     def _input(self) -> None:
         inputs = [one for one in self.graph.input if one.name not in self.constants]
         if len(inputs) != 1:
-            names = ", ".join(one.name for one in inputs) or "none"
-            raise ModelError(self.draft.name, [f"a network of one input is needed, and this has {names}"])
+            raise ModelError(self.draft.name, [one_input([one.name for one in inputs])])
         sizes = [d.dim_value if d.HasField("dim_value") else 0 for d in inputs[0].type.tensor_type.shape.dim]
         self.batch = max(1, sizes[0]) if sizes else 1
         shape = tuple(sizes[1:]) if self.input_shape is None else tuple(self.input_shape)

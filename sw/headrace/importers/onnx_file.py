@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ DTYPES: dict[int, tuple[str, str]] = {
 }
 """ONNX's number of a type: its bytes, and the field that holds it where they are not raw. 16 is bfloat16."""
 BFLOAT16, FLOAT16 = 16, 10
+LOCATION = "location"
+"""Key of a tensor's entry that names the other file in which it lies."""
 
 
 def load_model(path: Path) -> Any:
@@ -83,6 +87,19 @@ def is_external(tensor: Any) -> bool:
     return bool(tensor.data_location == 1)
 
 
+def files_size(path: Path, tensors: Iterable[Any]) -> int:
+    """Bytes of a model's file and of the other ones that its tensors name, each counted once. Files that are missing,
+    or lie outside of the model's folder, which reading the tensor refuses, count nothing."""
+    total = path.stat().st_size
+    home = path.parent.resolve()
+    names = {entry.value for one in tensors if is_external(one) for entry in one.external_data if entry.key == LOCATION}
+    found = set()
+    for name in names:
+        with suppress(OSError, ValueError, RuntimeError):
+            found.add((home / name).resolve())
+    return total + sum(file.stat().st_size for file in found if file.is_relative_to(home) and file.is_file())
+
+
 def tensor_array(tensor: Any, folder: Path) -> NDArray[np.generic]:
     """The numbers of a `TensorProto`, bfloat16 as float32; files it names lie in `folder` or below.
 
@@ -121,7 +138,7 @@ def _listed(name: str, numbers: Any, dtype: np.dtype[Any], data_type: int) -> ND
 def _external(tensor: Any, folder: Path, size: int) -> bytes:
     """The bytes that a tensor has in another file: `size` of them."""
     keys = {entry.key: entry.value for entry in tensor.external_data}
-    name, location = tensor.name, keys.get("location", "")
+    name, location = tensor.name, keys.get(LOCATION, "")
     try:
         offset = int(keys.get("offset", "0"))
         length = int(keys.get("length", str(size)))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import FormatError
 
-from .draft import BUDGET, MOST_AXES
+from .draft import MOST_AXES, budget
 
 Array = NDArray[np.generic]
 LARGEST_JSON = 32 << 20
@@ -42,6 +42,8 @@ class Program:
     constants: dict[str, Array]
     names: dict[str, str]
     """What the module calls them: "features.0.weight"."""
+    size: int
+    """Bytes of the file."""
 
 
 def read_program(file: IO[bytes], name: str) -> Program:
@@ -65,7 +67,7 @@ class _Archive:
     """Members of a zip file by their names below its one folder."""
 
     def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
-        self.archive = archive
+        self.archive, self.size = archive, size
         self.held: dict[str, bytes] = {}
         self.members = {one.filename.partition("/")[2]: one for one in archive.infolist()}
         if len({one.filename.partition("/")[0] for one in archive.infolist()}) > 1:
@@ -120,7 +122,7 @@ def _program(archive: _Archive) -> Program:
         name: [size.get("as_int") if isinstance(size.get("as_int"), int) else None for size in meta["sizes"]]
         for name, meta in graph["tensor_values"].items()
     }
-    return Program(graph["nodes"], inputs, outputs, sizes, constants, names)
+    return Program(graph["nodes"], inputs, outputs, sizes, constants, names, archive.size)
 
 
 def _numbers(archive: _Archive, kind: str) -> Iterator[tuple[str, Array]]:
@@ -134,8 +136,8 @@ def _numbers(archive: _Archive, kind: str) -> Iterator[tuple[str, Array]]:
             raise FormatError(f"{name!r} is pickled, which is not read, as loading it could run code; {AGAIN}")
         values = _tensor(archive, f"data/{kind}/{path}", name, meta)
         total += values.size  # many can name the same member
-        if total > BUDGET:
-            raise FormatError(f"weights of more than {BUDGET} numbers")
+        if total > budget(archive.size):
+            raise FormatError(f"weights of more than {budget(archive.size)} numbers")
         yield name, values
 
 

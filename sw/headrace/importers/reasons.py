@@ -1,6 +1,8 @@
-"""What to do about operators that the device does not have."""
+"""What to do about operators and networks that the device does not have."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 ACTIVATIONS = {
     *("leakyrelu", "prelu", "elu", "selu", "celu", "gelu", "silu", "swish", "hardswish", "hardsigmoid", "mish"),
@@ -32,3 +34,11 @@ def advice(operator: str) -> str:
     if key in NORMALISED or key.endswith("norm"):
         return "it depends on the input's own mean; use batch normalisation, which is folded, and train again"
     return "the device does not have it; replace it, or end the network before it"
+
+
+def one_input(names: Sequence[str]) -> str:
+    """Of a network with other inputs than one."""
+    reason = f"a network of one input is needed, and this has {', '.join(names) or 'none'}"
+    if len(names) < 2:
+        return reason
+    return f"{reason}; export what reads each of them, and what joins the results, as networks of their own"

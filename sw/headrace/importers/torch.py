@@ -17,7 +17,7 @@ from .aten import FOLDED, IGNORED, OPERATORS, SIZES
 from .aten_call import Call
 from .draft import LARGEST, Draft, Node, Unsupported, Value
 from .pt2 import Program, read_program
-from .reasons import advice
+from .reasons import advice, one_input
 
 Argument = Any
 
@@ -76,7 +76,7 @@ def import_program(program: Program, name: str, input_shape: Sequence[int] | Non
 class _Import:
     def __init__(self, program: Program, name: str, input_shape: Sequence[int] | None) -> None:
         self.program = program
-        self.draft = Draft(name)
+        self.draft = Draft(name, program.size)
         self.input_shape = input_shape
         self.batch = 1
         self.values: dict[str, Value] = {}
@@ -102,9 +102,7 @@ class _Import:
     def _input(self) -> None:
         inputs = self.program.inputs
         if len(inputs) != 1 or inputs[0] not in self.program.sizes:
-            raise ModelError(
-                self.draft.name, [f"a network of one input is needed, and this has {', '.join(inputs) or 'none'}"]
-            )
+            raise ModelError(self.draft.name, [one_input(inputs)])
         sizes = self.program.sizes[inputs[0]]
         self.batch = (sizes[0] if sizes else None) or 1
         given = [None] * (len(sizes) - 1) if self.input_shape is None else list(self.input_shape)

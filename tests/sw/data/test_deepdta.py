@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from affinities import old_pickle, write_folder
 from headrace.data import deepdta
-from headrace.data.deepdta import PROTEIN_LETTERS, SMILES_LETTERS, encode, load_affinities, read_matrix
-from headrace.errors import DataError
-
-HEAD = (
-    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nq\x01K\x00\x85q\x02U\x01bq\x03\x87q\x04Rq\x05("
-    b"K\x01%s\x86q\x06cnumpy\ndtype\nq\x07U\x02f8q\x08K\x00K\x01\x87q\tRq\n(K\x03U\x01<q\x0bNNNJ\xff\xff\xff\xffJ\xff\xff"
-    b"\xff\xffK\x00tq\x0cb\x89"
+from headrace.data.deepdta import (
+    PROTEIN_LETTERS,
+    SMILES_LETTERS,
+    encode,
+    is_affinities,
+    load_affinities,
+    open_affinities,
+    read_matrix,
 )
-
-
-def old_pickle(values: np.ndarray) -> bytes:
-    """As Python 2 writes a matrix of float64."""
-    shape = b"".join(b"\x8a\x02" + struct.pack("<h", n) for n in values.shape)
-    raw = values.astype("<f8").tobytes()
-    return HEAD % shape + b"T" + struct.pack("<I", len(raw)) + raw + b"q\x0dtq\x0eb."
-
+from headrace.errors import DataError
 
 VALUES = np.array([[1.5, np.nan, 10000.0], [2.0, 4.0, 1.0]])
 
 
 def write(folder: Path, values: np.ndarray = VALUES, test: object = (1, 4)) -> Path:
-    (folder / "folds").mkdir(parents=True, exist_ok=True)
-    (folder / "Y").write_bytes(old_pickle(values))
-    (folder / "ligands_can.txt").write_text(json.dumps({"7": "CC(=O)", "9": "C#N"}))
-    (folder / "proteins.txt").write_text(json.dumps({"A": "MKV", "B": "MA", "C": "LLLL"}))
-    (folder / "folds" / "train_fold_setting1.txt").write_text(json.dumps([[0, 2], [3]]))
-    (folder / "folds" / "test_fold_setting1.txt").write_text(json.dumps(test))
-    return folder
+    return write_folder(folder, values, ["CC(=O)", "C#N"], ["MKV", "MA", "LLLL"], [[0, 2], [3]], test)
 
 
 def test_is_what_pickle_would_give(tmp_path: Path):
@@ -76,6 +63,14 @@ def test_anything_else_is_refused(tmp_path: Path, data: bytes):
     with pytest.raises(DataError) as caught:
         read_matrix(tmp_path / "Y")
     assert "\n" not in str(caught.value)
+
+
+def test_units_are_told_by_their_size(tmp_path: Path):
+    assert not is_affinities(tmp_path)
+    assert open_affinities(write(tmp_path)).values[1] == 5.0  # 10,000 nM
+    assert is_affinities(tmp_path)
+    scores = np.where(VALUES == 10000, 12.5, VALUES)
+    assert open_affinities(write(tmp_path, scores)).values.tolist() == [1.5, 12.5, 2, 4, 1]
 
 
 def test_data_set(tmp_path: Path):

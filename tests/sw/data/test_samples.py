@@ -57,6 +57,10 @@ def test_nothing_there(tmp_path: Path):
     for where, reason in (("a.npz", "not a readable"), ("none", "is no folder"), (".", "holds no files")):
         with pytest.raises(DataError, match=reason):
             open_samples(str(tmp_path / where))
+    (tmp_path / "Y").touch()
+    (tmp_path / "proteins.txt").touch()
+    with pytest.raises(DataError, match="drug-target pairs, which headrace eval takes with --drug and --protein"):
+        open_samples(str(tmp_path))
     with pytest.raises(ValueError, match="split"):
         open_samples("mnist", "all")
 

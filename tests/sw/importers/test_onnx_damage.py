@@ -16,6 +16,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from headrace.errors import FormatError, HeadraceError, ModelError  # noqa: E402
 from headrace.importers import import_model  # noqa: E402
+from headrace.importers.onnx_file import files_size  # noqa: E402
 from onnx_models import chain, model, saved  # noqa: E402
 
 W = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
@@ -220,7 +221,7 @@ def _many_sizes(one: Any) -> None:
     one.graph.node.insert(2, helper.make_node("Unsqueeze", ["x", "sizes"], ["u"], "u"))
 
 
-HARMFUL = [_input, _padding, _filled, _doubled, _outer, _strided, _many_axes, _many_sizes]
+HARMFUL = [_input, _padding, _filled, _doubled, _outer, _strided, _repeated, _many_axes, _many_sizes]
 
 
 @pytest.mark.parametrize("change", HARMFUL)
@@ -233,12 +234,12 @@ def test_little_memory(change: Callable[[Any], None], tmp_path: Path):
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10 < ROOM
 
 
-def test_many_copies_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("headrace.importers.draft.BUDGET", 1 << 23)
+def test_many_copies_of_weights(tmp_path: Path):
     one = small()
     _repeated(one)
-    with pytest.raises(ModelError, match="more than 8388608 numbers"):
-        import_model(saved(one, tmp_path))
+    path = saved(one, tmp_path)
+    with pytest.raises(ModelError, match=f"more than {(1 << 25) + 2 * path.stat().st_size} numbers"):
+        import_model(path)
 
 
 def test_many_tensors_of_one_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -249,6 +250,7 @@ def test_many_tensors_of_one_other_file(tmp_path: Path, monkeypatch: pytest.Monk
         one.graph.initializer[-1].name = f"copy{number}"
     path.write_bytes(one.SerializeToString())
     import_model(path)
-    monkeypatch.setattr("headrace.importers.draft.BUDGET", 20 * W.size)
+    assert files_size(path, one.graph.initializer) == sum(file.stat().st_size for file in tmp_path.iterdir())
+    monkeypatch.setattr("headrace.importers.draft.budget", lambda size: 20 * W.size)
     with pytest.raises(ModelError, match=f"more than {20 * W.size} numbers"):
         import_model(path)

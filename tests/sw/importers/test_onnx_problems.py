@@ -110,7 +110,7 @@ def test_inputs_and_outputs(tmp_path: Path):
     with pytest.raises(ModelError, match="one output"):
         import_model(saved(one, tmp_path), (3, 8, 8))
     one.graph.input.append(helper.make_tensor_value_info("z", 1, [1]))
-    with pytest.raises(ModelError, match="one input is needed, and this has x, z"):
+    with pytest.raises(ModelError, match="one input is needed, and this has x, z; export what reads each"):
         import_model(saved(one, tmp_path), (3, 8, 8))
 
 

@@ -202,14 +202,14 @@ def _elsewhere(config: Any) -> None:
         (_part, "clone"),
         (_kind, "type 9"),
         (_axes, "shape"),
-        (_copies, "more than 5000 numbers"),
+        (_copies, "weights of more than 5000 numbers"),
         (_elsewhere, "no data/weights/../../../secret"),
     ],
 )
 def test_weights_that_lie(
     change: Callable[[Any], None], reason: str, members: Members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("headrace.importers.pt2.BUDGET", 5000)
+    monkeypatch.setattr("headrace.importers.pt2.budget", lambda size: 5000)
     with pytest.raises(FormatError, match=reason):
         import_model(packed(changed(members, WEIGHTS, change), tmp_path / "a.pt2"))
 
