@@ -62,24 +62,35 @@ class Lowered:
         return self.uniform and not self.maximum and self.pitch >= GATHERED_ROWS
 
 
-def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:
-    """Where each kernel position lies from `stride` times the output's pixel, row by row; negative ones in padding."""
+def kernel_offsets(layer: Windowed, top: int | None = None) -> list[tuple[int, int]]:
+    """Where each kernel position lies from `stride` times the output's pixel, row by row; negative ones in padding.
+
+    `top`: rows of padding above, in place of the layer's own.
+    """
     kh, kw = (layer.kernel, layer.kernel) if isinstance(layer, MaxPool2d) else layer.kernel
     dh, dw = layer.dilation if isinstance(layer, Conv2d) else (1, 1)
-    top, left = layer.padding[:2]
+    top, left = layer.padding[0] if top is None else top, layer.padding[1]
     return [(i * dh - top, j * dw - left) for i in range(kh) for j in range(kw)]
 
 
-def lower(layer: Layer, x: Placement, pixels: int, size: tuple[int, int], skip: Placement | None = None) -> Lowered:
+def lower(
+    layer: Layer,
+    x: Placement,
+    pixels: int,
+    size: tuple[int, int],
+    skip: Placement | None = None,
+    top: int | None = None,
+    skip_row: int = 0,
+) -> Lowered:
     """`layer` over an input placed as `x`, split where its stride is 2, for a device of `pixels` pixels a word.
 
     `size` is the output's height and width. `skip` is where the tensor lies that the layer adds; its planes are as far
-    apart as x's.
+    apart as x's. Of a band of rows, `top` and `skip_row` are those of its `graph.Op`.
     """
     if isinstance(layer, Linear | GlobalAveragePool):
         return _lower_whole(layer, x, pixels)
     assert isinstance(layer, Windowed)
-    taps = tuple(reachable(x.tap(i, j), size[0], x.pitch) for i, j in kernel_offsets(layer))
+    taps = tuple(reachable(x.tap(i, j), size[0], x.pitch) for i, j in kernel_offsets(layer, top))
     stored = _stored(x)
     if isinstance(layer, Conv2d):
         by_tap = _ungrouped(layer, x.channels)[:, stored].transpose(0, 2, 3, 1)
@@ -91,7 +102,7 @@ def lower(layer: Layer, x: Placement, pixels: int, size: tuple[int, int], skip: 
     if skip is not None:
         assert isinstance(layer, Conv2d) and layer.skip is not None
         weights = _with_skip(weights, layer.skip, _stored(skip))
-        taps = (*taps, skip.tap(0, 0))
+        taps = (*taps, skip.tap(skip_row, 0))
     rows, _, channels = weights.shape
     masks, table, phases = mask_table(taps, x.pitch, size, pixels)
     matrix = np.ascontiguousarray(weights.reshape(rows, -1))

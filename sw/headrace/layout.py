@@ -12,11 +12,22 @@ from .placement import MAX_BYTES, Placement
 from .strips import THRIFTS, Group, Misfit, Thrift, geometry, group_tensors
 
 
+class Unplaced(CompileError):
+    """Not all tensors of operations number `ops` fit at once; those of the first one least, by `short` bytes."""
+
+    def __init__(self, message: str, ops: list[int], short: int) -> None:
+        super().__init__(message)
+        self.ops, self.short = ops, short
+
+
 def place(graph: Graph, config: Config) -> list[Placement]:
-    """A placement of every tensor, in fewest strips. CompileError saying what does not fit."""
-    for tensor in graph.tensors:
+    """A placement of every tensor, in fewest strips. CompileError saying what does not fit; Unplaced where there is too
+    little room."""
+    tensors = graph.tensors
+    for root, tensor in enumerate(tensors):
         if prod(tensor.shape) > MAX_BYTES // 4:
-            raise CompileError(f"a tensor of {tensor.shape} exceeds every activation memory")
+            ops = [n for n, op in enumerate(graph.ops) if root in {tensors[t].root for t in (*op.sources, op.target)}]
+            raise Unplaced(f"a tensor of {tensor.shape} exceeds every activation memory", ops, prod(tensor.shape))
     *thrifts, last = THRIFTS
     for thrift in thrifts:
         try:
@@ -36,7 +47,7 @@ def _place(graph: Graph, config: Config, thrift: Thrift) -> list[Placement]:
         except Full as full:
             grown = _grow(graph, groups, strips, config, thrift, full.roots)
             if grown is None:
-                raise CompileError(str(full)) from None
+                raise Unplaced(str(full), full.ops, full.short) from None
             strips = grown
         except Misfit as misfit:
             raise CompileError(str(misfit)) from None
@@ -82,6 +93,7 @@ def place_in(graph: Graph, groups: list[Group], strips: list[int], config: Confi
     for tensor in graph.tensors:
         root = places[tensor.root]
         channels, height, width = tensor.shape
-        base = bases[tensor.root] + tensor.first * root.plane
+        row = tensor.row // 2 if root.split else tensor.row
+        base = bases[tensor.root] + tensor.first * root.plane + row * root.pitch
         result.append(root.of(channels, height, width, base))
     return result

@@ -29,7 +29,9 @@ class Group:
     readers: list[Op] = field(default_factory=list)
     """Operations that read a window around each pixel of these tensors."""
     whole: bool = False
-    """Something reads all of it at once, so it cannot be in strips."""
+    """Something reads all of it at once, or it is written or moved in bands, so it cannot be in strips."""
+    streamed: bool = False
+    """DRAM holds more rows of it: each must be whole beats there."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,31 @@ THRIFTS = (Thrift(), Thrift(half_words=True), Thrift(half_words=True, interleave
 def group_tensors(graph: Graph) -> list[Group]:
     """In the order of their first tensors."""
     number = {tensor.root: tensor.root for tensor in graph.tensors}
+    members = {root: [root] for root in number}
     tensors = graph.tensors
+
+    def join(one: int, other: int) -> None:
+        a, b = sorted((number[one], number[other]))
+        if a != b:
+            members[a] += members.pop(b)
+            number.update(dict.fromkeys(members[a], a))
+
+    bands: dict[int, int] = {}
+    for root in sorted(number):
+        if (whole := tensors[root].whole) is not None:
+            join(bands.setdefault(whole, root), root)
     for op in graph.ops:
         if len(op.sources) == 2:
-            a, b = (number[tensors[source].root] for source in op.sources)
-            number = {root: min(a, b) if group == max(a, b) else group for root, group in number.items()}
+            join(*(tensors[source].root for source in op.sources))
     groups: dict[int, Group] = {}
     for root in sorted(number):
         groups.setdefault(number[root], Group()).roots.append(root)
     groups[number[tensors[graph.output].root]].whole = True
+    for tensor in tensors:
+        if tensor.shape[1] != tensors[tensor.root].shape[1]:
+            groups[number[tensor.root]].whole = True
+    for root in graph.streamed:
+        groups[number[root]].whole = groups[number[root]].streamed = True
     for op in graph.ops:
         group = groups[number[tensors[op.sources[0]].root]]
         if op.whole:
@@ -131,6 +149,7 @@ def _pitch(graph: Graph, group: Group, config: Config, multiple: int) -> int:
     least = max([_natural(graph, root)[1] for root in group.roots])
     least = max([least, *(graph.tensors[op.target].shape[2] for op in group.readers)])
     reason = ""
+    multiple = lcm(multiple, BEAT_BYTES) if group.streamed else multiple
     step = multiple
     while step <= max(multiple, config.pixels):
         pitch = ceil_div(least, step) * step
@@ -149,7 +168,7 @@ def _mask_misfit(graph: Graph, group: Group, pitch: int, config: Config) -> str:
         rows, _ = _natural(graph, op.sources[0])
         own = Placement.make(tensor.shape, tensor.split).widened(pitch, rows)
         size = graph.tensors[op.target].shape[1:]
-        taps = [reachable(own.tap(i, j), size[0], pitch) for i, j in kernel_offsets(op.layer)]
+        taps = [reachable(own.tap(i, j), size[0], pitch) for i, j in kernel_offsets(op.layer, op.top)]
         masks, table, _ = mask_table(taps, pitch, size, config.pixels)
         if len(table) > min(config.masks, 255) or max(masks) >= 1 << MASK_BITS:
             return (
@@ -202,8 +221,8 @@ def _rows_beside(graph: Graph, group: Group) -> tuple[int, int]:
         assert isinstance(op.layer, Windowed)
         tensor = graph.tensors[op.sources[0]]
         place = Placement.make(tensor.shape, tensor.split)
-        taps = [place.tap(i, j) for i, j in kernel_offsets(op.layer)]
-        read += [(tap.shift - tap.column) // place.pitch for tap in taps]
+        taps = [place.tap(i, j) for i, j in kernel_offsets(op.layer, op.top)]
+        read += [op.skip_row, *((tap.shift - tap.column) // place.pitch for tap in taps)]
     return -min(read), max(read)
 
 

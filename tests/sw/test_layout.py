@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import headrace.compile
+import headrace.fit
 from dags import random_dag, resnet8
 from headrace.coding import Effort
 from headrace.compile import compile_network
@@ -79,7 +79,7 @@ def test_strips_compute_what_the_network_means(seed: int) -> None:
         return place_in(graph, groups, strips, config, thrift)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(headrace.compile, "place", strips_at_random)
+        patch.setattr(headrace.fit, "place", strips_at_random)
         image = compile_network(network, config, effort=Effort.FAST)
     x = random_input(rng, network, 1)
     assert np.array_equal(run_on_model(image, x), network.run(x))
