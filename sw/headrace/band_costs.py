@@ -8,12 +8,13 @@ from math import prod
 
 import numpy as np
 
-from .bands import Band, Roots, Segment, plan
+from .bands import Band, Roots, Segment, plan, row_reach
 from .config import Config
 from .graph import Graph, Op
 from .isa import BEAT_BYTES
 from .layers import ceil_div
 from .network import AveragePool2d, Conv2d, MaxPool2d
+from .strips import group_tensors
 
 DESCRIPTOR_CYCLES = 150
 """What a LAYER descriptor takes beside its work, while nothing else runs."""
@@ -33,6 +34,21 @@ class Costs:
         return self.graph.lifetimes()
 
     @cached_property
+    def _whole(self) -> set[int]:
+        """Roots that are never in strips."""
+        return {root for group in group_tensors(self.graph) if group.whole for root in group.roots}
+
+    @cached_property
+    def _reach(self) -> dict[int, int]:
+        """Rows of each root that one row of some operation is computed from."""
+        result = dict.fromkeys(self._lifetimes, 1)
+        for op in self.graph.ops:
+            if not op.whole:
+                root = self.graph.tensors[op.sources[0]].root
+                result[root] = max(result[root], row_reach(op))
+        return result
+
+    @cached_property
     def _taps(self) -> list[int]:
         """Multiplications of every operation for one pixel of all its output channels."""
         return [_taps(op, self.graph.tensors[op.sources[0]].shape[0]) for op in self.graph.ops]
@@ -43,8 +59,8 @@ class Costs:
         return ceil_div(target.shape[1], 2 if target.split else 1)
 
     def segment(self, segment: Segment) -> tuple[float, int]:
-        """Cycles that the bands take more than the operations would without them; bytes that a lane needs at least, if
-        every tensor that can be in strips is in as many as there are lanes."""
+        """Cycles that the bands take more than the operations would without them; bytes that a lane needs at least,
+        where every tensor that can be in strips is in as many as there are lanes."""
         graph, roots = self.graph, Roots(self.graph, segment)
         cycles = -sum(self._cycles(n, self._rows(n)) for n in range(segment.first, segment.end))
         least = 0
@@ -76,15 +92,15 @@ class Costs:
         """Bytes of what is alive during an operation of a band."""
         total = 0
         for root, (first, last) in self._lifetimes.items():
-            if not first <= number <= last:
-                continue
-            channels, height, width = self.graph.tensors[root].shape
-            if root in roots.banded:
-                low, high = band.rows.get(root, (0, 0))
-                size, whole = channels * (high - low) * width, root in (roots.input, roots.output)
-            else:
-                size, whole = channels * height * width, root in roots.written
-            total += size if whole else ceil_div(size, self.config.lanes)
+            if first <= number <= last:
+                channels, height, width = self.graph.tensors[root].shape
+                rows = height
+                if root in roots.banded:
+                    low, high = band.rows.get(root, (0, 0))
+                    rows = high - low
+                if root not in self._whole and root not in roots.whole:
+                    rows = min(rows, max(ceil_div(rows, self.config.lanes), self._reach[root]))
+                total += channels * rows * width
         return total
 
 

@@ -52,6 +52,8 @@ class Roots:
             if segment.first <= lifetimes[root][0] and lifetimes[root][1] < segment.end
         }
         self.input, self.output = self.of(graph.loads[0].tensor), self.of(graph.output)
+        self.whole = (self.written | read) - (self.banded - {self.input, self.output})
+        """Roots that lanes do not share: those that stay whole on the chip, and those in DRAM."""
         self.results = (self.written - self.banded) | (self.written & {self.output})
         """Roots that have at least an even share of their rows in every band; others have what the band reads."""
 
@@ -120,11 +122,16 @@ def _needed(roots: Roots, rows: Rows, done: dict[int, int]) -> Rows:
 
 def read_rows(graph: Graph, op: Op, band: Pair) -> list[Pair]:
     """Rows of each source that the output's rows `band` are computed from, at least one."""
-    layer, height = op.layer, graph.tensors[op.sources[0]].shape[1]
-    assert isinstance(layer, Windowed)
-    kernel = layer.kernel if isinstance(layer, MaxPool2d) else layer.kernel[0]
-    reach = extent(kernel, layer.dilation[0] if isinstance(layer, Conv2d) else 1)
-    stride = layer.stride or kernel
-    low, high = band[0] * stride - op.top, (band[1] - 1) * stride - op.top + reach
+    height, stride = graph.tensors[op.sources[0]].shape[1], op.layer.stride
+    assert stride is not None
+    low, high = band[0] * stride - op.top, (band[1] - 1) * stride - op.top + row_reach(op)
     low = min(max(low, 0), height - 1)
     return [(low, max(min(high, height), low + 1)), band][: len(op.sources)]
+
+
+def row_reach(op: Op) -> int:
+    """Rows from the first to the last that one row of a windowed operation's output is computed from."""
+    layer = op.layer
+    assert isinstance(layer, Windowed)
+    kernel = layer.kernel if isinstance(layer, MaxPool2d) else layer.kernel[0]
+    return extent(kernel, layer.dilation[0] if isinstance(layer, Conv2d) else 1)

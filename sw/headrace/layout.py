@@ -29,16 +29,16 @@ def place(graph: Graph, config: Config) -> list[Placement]:
             ops = [n for n, op in enumerate(graph.ops) if root in {tensors[t].root for t in (*op.sources, op.target)}]
             raise Unplaced(f"a tensor of {tensor.shape} exceeds every activation memory", ops, prod(tensor.shape))
     *thrifts, last = THRIFTS
+    groups = group_tensors(graph)
     for thrift in thrifts:
         try:
-            return _place(graph, config, thrift)
+            return _place(graph, groups, config, thrift)
         except CompileError:
             pass
-    return _place(graph, config, last)
+    return _place(graph, groups, config, last)
 
 
-def _place(graph: Graph, config: Config, thrift: Thrift) -> list[Placement]:
-    groups = group_tensors(graph)
+def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift) -> list[Placement]:
     strips = [1] * len(groups)
     while True:
         try:

@@ -32,6 +32,9 @@ class Group:
     """Something reads all of it at once, or it is written or moved in bands, so it cannot be in strips."""
     streamed: bool = False
     """DRAM holds more rows of it: each must be whole beats there."""
+    shapes: dict[tuple[object, ...], dict[int, Placement] | Misfit] = field(default_factory=dict, repr=False)
+    widths: dict[tuple[object, ...], tuple[int, int] | Misfit] = field(default_factory=dict, repr=False)
+    """What `geometry` has found out, for one graph and configuration."""
 
 
 @dataclass(frozen=True)
@@ -93,48 +96,62 @@ def geometry(
     """
     tensors = graph.tensors
     number = {root: index for index, group in enumerate(groups) for root in group.roots}
-    made: dict[tuple[int, int], dict[int, Placement]] = {}
-
-    def places(index: int, multiple: int) -> dict[int, Placement]:
-        if (index, multiple) not in made:
-            pitch = _pitch(graph, groups[index], config, multiple)
-            made[index, multiple] = _strips(graph, groups[index], strips[index], pitch, config, thrift)
-        return made[index, multiple]
-
-    def check(op: Op, x: int, y: int) -> None:
-        """With these multiples for the groups of its input and output."""
-        source, target = tensors[op.sources[0]].root, tensors[op.target].root
-        a, b = places(number[source], x)[source], places(number[target], y)[target]
-        if a.strips > 1 or b.strips > 1:
-            check_rows(op, a, b, tensors[op.target].shape, config)
-
     multiples = [1] * len(groups)
     widths = sorted({1, min(8, config.pixels), config.pixels})
-    pending = list(graph.ops)
-    while pending:
-        op = pending.pop()
-        own = [number[tensors[tensor].root] for tensor in (op.sources[0], op.target)]
+
+    def places(index: int, multiple: int) -> dict[int, Placement]:
+        return _shaped(graph, groups[index], strips[index], multiple, config, thrift)
+
+    def widen(op: Op, i: int, j: int) -> tuple[int, int] | Misfit:
+        """The multiples of least bytes for the groups of an operation's input and output."""
         reasons, best = [], None
-        for pair in product(widths, widths):
-            if any(new < multiples[n] for n, new in zip(own, pair, strict=True)) or (
-                own[0] == own[1] and pair[0] != pair[1]
-            ):
+        for x, y in product(widths, widths):
+            if x < multiples[i] or y < multiples[j] or (i == j and x != y):
                 continue
             try:
-                check(op, *pair)
+                a, b = places(i, x), places(j, y)
+                source, target = tensors[op.sources[0]].root, tensors[op.target].root
+                if strips[i] > 1 or strips[j] > 1:
+                    check_rows(op, a[source], b[target], tensors[op.target].shape, config)
             except Misfit as misfit:
                 reasons.append(misfit)
                 continue
-            size = sum(place.size for n, new in zip(own, pair, strict=True) for place in places(n, new).values())
+            size = sum(place.size for places in (a, b) for place in places.values())
             if best is None or size < best[0]:
-                best = size, pair
-        if best is None:
-            raise reasons[0]
-        if list(best[1]) != [multiples[n] for n in own]:
-            for n, new in zip(own, best[1], strict=True):
-                multiples[n] = new
+                best = size, (x, y)
+        return best[1] if best else Misfit(str(reasons[0]))
+
+    pending = list(graph.ops)
+    while pending:
+        op = pending.pop()
+        i, j = (number[tensors[tensor].root] for tensor in (op.sources[0], op.target))
+        key = op.target, strips[i], strips[j], multiples[i], multiples[j], thrift
+        if key not in groups[i].widths:
+            groups[i].widths[key] = widen(op, i, j)
+        found = groups[i].widths[key]
+        if isinstance(found, Misfit):
+            raise Misfit(str(found))
+        if found != (multiples[i], multiples[j]):
+            multiples[i], multiples[j] = found
             pending = list(graph.ops)
     return {root: place for index, multiple in enumerate(multiples) for root, place in places(index, multiple).items()}
+
+
+def _shaped(
+    graph: Graph, group: Group, count: int, multiple: int, config: Config, thrift: Thrift
+) -> dict[int, Placement]:
+    """The group's tensors in `count` strips, with rows of a multiple of bytes."""
+    key = count, multiple, thrift
+    if key not in group.shapes:
+        try:
+            pitch = _pitch(graph, group, config, multiple)
+            group.shapes[key] = _strips(graph, group, count, pitch, config, thrift)
+        except Misfit as misfit:
+            group.shapes[key] = Misfit(str(misfit))
+    found = group.shapes[key]
+    if isinstance(found, Misfit):
+        raise Misfit(str(found))
+    return found
 
 
 def _natural(graph: Graph, root: int) -> tuple[int, int]:
