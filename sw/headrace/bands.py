@@ -52,8 +52,8 @@ class Roots:
             if segment.first <= lifetimes[root][0] and lifetimes[root][1] < segment.end
         }
         self.input, self.output = self.of(graph.loads[0].tensor), self.of(graph.output)
-        self.whole = (self.written | read) - (self.banded - {self.input, self.output})
-        """Roots that lanes do not share: those that stay whole on the chip, and those in DRAM."""
+        self.whole = (read - self.banded) | {self.output}
+        """Roots that lanes do not share."""
         self.results = (self.written - self.banded) | (self.written & {self.output})
         """Roots that have at least an even share of their rows in every band; others have what the band reads."""
 

@@ -41,7 +41,8 @@ def compile_network(
         ops = [op for op in graph.ops if op.number == index]
         sources = [[state.placement(source) for source in op.sources] for op in ops]
         values = [state.values(source) for source in ops[0].sources]
-        part = compile_layer(ops, sources, [state.placement(op.target) for op in ops], values, config, effort)
+        targets = [(state.placement(op.target), graph.tensors[op.target].row) for op in ops]
+        part = compile_layer(ops, sources, targets, values, config, effort)
         parts.append(part)
         for op in ops:
             state.write(op.target, part.encoded.order, output_range(op.layer, values))
@@ -83,25 +84,25 @@ class _Stored:
 def compile_layer(
     ops: Sequence[Op],
     sources: Sequence[Sequence[Placement]],
-    targets: Sequence[Placement],
+    targets: Sequence[tuple[Placement, int]],
     values: list[Range],
     config: Config,
     effort: Effort = Effort.DEFAULT,
 ) -> Part:
     """One layer in `ops`: one, or one for each band. Their inputs lie at `sources`, with `values`; the outputs go to
-    `targets`, in an order of their own. All share the streams."""
+    `targets`, from a row of theirs on, in an order of their own. All share the streams."""
     layer, bands = ops[0].layer, list[Band]()
-    for op, (x, *skip), y in zip(ops, sources, targets, strict=True):
+    for op, (x, *skip), (y, row) in zip(ops, sources, targets, strict=True):
         size = y.height, y.width
         lowered = lower(layer, x, config.pixels, size, skip[0] if skip else None, op.top, op.skip_row)
         check_layer(layer.name, lowered, config)
         if bands:
             lowered = replace(lowered, matrix=bands[0].lowered.matrix)
-        bands.append(Band(op, x, y, lowered, cut(op, x, y, lowered, config)))
+        bands.append(Band(op, x, y, lowered, cut(op, x, y, lowered, config), row))
     lowered, words = bands[0].lowered, tuple(one.words for band in bands for one in band.cuts)
     beats = table_beats(config.lanes, 0, len(lowered.taps), len(lowered.mask_table), 0, len(lowered.matrix), lowered.uniform)
     slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (max(words) - 1).bit_length())
-    gathers = config.gathers and lowered.gathers and all(y.plane == y.strips == 1 for y in targets)
+    gathers = config.gathers and lowered.gathers and all(y.plane == y.strips == 1 for y, _ in targets)
     work = Strips(words, beats, bands[0].x.strips, config.read_ports, gathers)
     reach = min(low for low, _ in values), max(high for _, high in values)
     try:

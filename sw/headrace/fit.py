@@ -57,7 +57,7 @@ def _relieve(graph: Graph, segments: list[Segment], lacking: Unplaced, config: C
             others = [one for one in segments if one.end <= segment.first or segment.end <= one.first]
             cut = banded(graph, [*others, segment])
             try:
-                places = place(cut, config)
+                places = place(cut, config, quick=True)
                 segments[:] = [*others, segment]
                 return cut, places
             except Unplaced as unplaced:

@@ -86,6 +86,12 @@ class Graph:
         moved = (self.tensors[transfer.tensor].root for transfer in (*self.loads, *self.stores))
         return {root for root in moved if self.tensors[root].whole is not None}
 
+    def banded(self, op: Op) -> bool:
+        """Whether the operation computes a band of rows."""
+        target = self.tensors[op.target]
+        root = self.tensors[target.root]
+        return root.whole is not None or target.shape[1] != root.shape[1]
+
     def lifetimes(self) -> dict[int, tuple[int, int]]:
         """Of every root tensor: the operation before which it must have room, and the last before which, or in which,
         it is read."""

@@ -20,17 +20,19 @@ class Unplaced(CompileError):
         self.ops, self.short = ops, short
 
 
-def place(graph: Graph, config: Config) -> list[Placement]:
+def place(graph: Graph, config: Config, quick: bool = False) -> list[Placement]:
     """A placement of every tensor, in fewest strips. CompileError saying what does not fit; Unplaced where there is too
-    little room."""
+    little room. `quick`: only what takes fewest bytes is tried before it is raised.
+    """
     tensors = graph.tensors
     for root, tensor in enumerate(tensors):
         if prod(tensor.shape) > MAX_BYTES // 4:
             ops = [n for n, op in enumerate(graph.ops) if root in {tensors[t].root for t in (*op.sources, op.target)}]
             raise Unplaced(f"a tensor of {tensor.shape} exceeds every activation memory", ops, prod(tensor.shape))
-    *thrifts, last = THRIFTS
-    groups = group_tensors(graph)
-    for thrift in thrifts:
+    groups, last = group_tensors(graph), THRIFTS[-1]
+    if quick:
+        _place(graph, groups, config, last)
+    for thrift in THRIFTS[:-1]:
         try:
             return _place(graph, groups, config, thrift)
         except CompileError:
@@ -93,7 +95,7 @@ def place_in(graph: Graph, groups: list[Group], strips: list[int], config: Confi
     for tensor in graph.tensors:
         root = places[tensor.root]
         channels, height, width = tensor.shape
-        row = tensor.row // 2 if root.split else tensor.row
-        base = bases[tensor.root] + tensor.first * root.plane + row * root.pitch
+        above = root.bytes_above(tensor.row) if root.strips == 1 else 0  # lanes tell by what they keep
+        base = bases[tensor.root] + tensor.first * root.plane + above
         result.append(root.of(channels, height, width, base))
     return result

@@ -57,6 +57,8 @@ class Band:
     y: Placement
     lowered: Lowered
     cuts: list[Cut]
+    row: int = 0
+    """Of the tensor that `y` is a band of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,14 +172,15 @@ def _descriptors(part: Part, number: int, tables: int) -> tuple[list[list[dict[s
 
 def cut_tables(part: Part, band: Band, cut: Cut, streams: int) -> bytes:
     """The tables of one descriptor; the layer's streams follow each other from `streams`."""
-    encoded, lowered, config, y = part.encoded, band.lowered, part.config, band.y
+    encoded, lowered, config = part.encoded, band.lowered, part.config
+    keep = keep_ranges(band.y, config.lanes, config.pixels, band.row)
     addresses = streams + np.cumsum([0, *(len(stream) for stream in encoded.streams)])[:-1]
     share, step = config.lanes // part.strips, band.x.strip_step // config.pixels
     first_words = [cut.first_word + lane // share * step for lane in range(config.lanes)]
     first_rows = [word * config.pixels // lowered.pitch for word in first_words]
     pixel = cut.first_row * lowered.pitch + cut.first_column
     return to_bytes(
-        lane_beats(addresses.tolist(), encoded, first_words, keep_ranges(y, config.lanes, config.pixels), first_rows),
+        lane_beats(addresses.tolist(), encoded, first_words, keep, first_rows),
         code_beats(encoded.codes),
         tap_beats(lowered, config.x_bytes, pixel + cut.first_word * config.pixels, pixel),
         mask_beats(lowered),

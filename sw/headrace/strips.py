@@ -9,7 +9,7 @@ from math import gcd, lcm
 import numpy as np
 
 from .config import Config
-from .graph import Graph, Op
+from .graph import Graph, Op, Tensor
 from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
 from .masks import mask_table, reachable
@@ -29,7 +29,7 @@ class Group:
     readers: list[Op] = field(default_factory=list)
     """Operations that read a window around each pixel of these tensors."""
     whole: bool = False
-    """Something reads all of it at once, or it is written or moved in bands, so it cannot be in strips."""
+    """Something reads all of it at once, or bands of it, or it is stored, so it cannot be in strips."""
     streamed: bool = False
     """DRAM holds more rows of it: each must be whole beats there."""
     shapes: dict[tuple[object, ...], dict[int, Placement] | Misfit] = field(default_factory=dict, repr=False)
@@ -73,11 +73,12 @@ def group_tensors(graph: Graph) -> list[Group]:
     for root in sorted(number):
         groups.setdefault(number[root], Group()).roots.append(root)
     groups[number[tensors[graph.output].root]].whole = True
-    for tensor in tensors:
-        if tensor.shape[1] != tensors[tensor.root].shape[1]:
-            groups[number[tensor.root]].whole = True
     for root in graph.streamed:
-        groups[number[root]].whole = groups[number[root]].streamed = True
+        groups[number[root]].streamed = True
+    for op in graph.ops:
+        for root in (tensors[source].root for source in op.sources):
+            if graph.banded(op) and tensors[root].whole is None:
+                groups[number[root]].whole = True
     for op in graph.ops:
         group = groups[number[tensors[op.sources[0]].root]]
         if op.whole:
@@ -112,7 +113,7 @@ def geometry(
                 a, b = places(i, x), places(j, y)
                 source, target = tensors[op.sources[0]].root, tensors[op.target].root
                 if strips[i] > 1 or strips[j] > 1:
-                    check_rows(op, a[source], b[target], tensors[op.target].shape, config)
+                    check_rows(op, a[source], b[target], tensors[op.target], config)
             except Misfit as misfit:
                 reasons.append(misfit)
                 continue
@@ -206,6 +207,7 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config, 
     rows = ceil_div(max(tensors[op.target].shape[1] for op in group.readers), count)
     before, after = _rows_beside(graph, group)
     grain = keep_bytes(config.pixels) if thrift.half_words else config.pixels
+    grain = max(grain, BEAT_BYTES) if group.streamed else grain
 
     def cut(pitch: int) -> tuple[int, int, int]:
         """Bytes of a plane from strip to strip, of those before a strip that its lanes hold too, of all they hold."""
@@ -218,6 +220,7 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config, 
     if (
         thrift.interleaved
         and split
+        and not group.streamed
         and cut(4 * pitch)[2] < 4 * phase
         and not _mask_misfit(graph, group, 4 * pitch, config)
     ):
@@ -259,16 +262,18 @@ def _group_placements(
     return result
 
 
-def check_rows(op: Op, x: Placement, y: Placement, shape: tuple[int, int, int], config: Config) -> None:
-    """Misfit where an operation's results would reach over the words in which lanes keep its output, or where its rows
-    cannot be cut into descriptors of whole words."""
-    pixels = config.pixels
+def check_rows(op: Op, x: Placement, y: Placement, target: Tensor, config: Config) -> None:
+    """Misfit where an operation's results would reach over the words in which lanes keep its output, which lies as `y`
+    or is a band of it, or where its rows cannot be cut into descriptors of whole words."""
+    pixels, shape, ahead = config.pixels, target.shape, y.bytes_above(target.row)
+    if y.strips > 1 and ahead % pixels:
+        raise Misfit(f"{op.layer.name}: a band from row {target.row} on does not begin with a word of {pixels} pixels")
     pitch = pixels if op.whole else x.pitch
     if y.strips > 1 and not y.takes_words(pitch, shape[2], pixels):
         h, w = np.arange(shape[1])[:, None], np.arange(shape[2])
         first = piece_start(h, w, pitch, pixels, y.split)
         row, across = (h // 2, 2) if y.split else (h, 1)
-        starts = np.arange(y.strips) * y.strip_step - y.strip_halo
+        starts = np.arange(y.strips) * y.strip_step - y.strip_halo - ahead
         limits = np.sort(np.concatenate([starts, starts + y.strip_bytes]))
         begin, end = (np.searchsorted(limits, row * y.pitch + column // across, "right") for column in (first, w))
         if (begin != end).any():

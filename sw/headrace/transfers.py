@@ -34,12 +34,15 @@ def in_dram(graph: Graph, transfers: Sequence[Transfer], places: Sequence[Placem
 
 
 def loads(transfer: Transfer, place: Placement, x: Placement, config: Config) -> Descriptors:
-    """From the input, which lies as `x`, to `place`: one LOAD for the lanes of every strip, or for every plane."""
-    if (place.height, place.pitch, place.plane) == (x.height, x.pitch, x.plane):
-        share, size = config.lanes // x.strips, x.padded_size
-        blocks = [(strip * size, place.base, size, strip * share, (strip + 1) * share) for strip in range(x.strips)]
-    else:
-        blocks = [(*block, 0, config.lanes) for block in _blocks(transfer.row, place, x)]
+    """From the input, which lies as `x`, to `place`: one LOAD for the lanes of every strip, or one for every plane."""
+    share, size = config.lanes // place.strips, place.padded_size
+    blocks = []
+    for strip in range(place.strips):
+        lanes = strip * share, (strip + 1) * share
+        if place == replace(x, base=place.base, order=place.order):
+            blocks.append((strip * size, place.base, size, *lanes))
+        else:
+            blocks += [(*block, *lanes) for block in _blocks(transfer.row, place, x, strip)]
     return [
         {
             "opcode": Opcode.LOAD,
@@ -55,7 +58,7 @@ def loads(transfer: Transfer, place: Placement, x: Placement, config: Config) ->
 
 def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> Descriptors:
     """From `place` to the output, which lies as `y` from `offset` on: one STORE, or one for every plane."""
-    if (place.height, place.pitch, place.plane) == (y.height, y.pitch, y.plane):
+    if place == replace(y, base=place.base):
         blocks = [(0, place.base, y.padded_size)]
     else:
         blocks = _blocks(transfer.row, place, y)
@@ -65,15 +68,22 @@ def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> D
     ]
 
 
-def _blocks(row: int, place: Placement, whole: Placement) -> list[tuple[int, int, int]]:
-    """Of each plane of `place`, whose rows are those of `whole` from `row` on: address in DRAM, on the chip, bytes."""
+def _blocks(row: int, place: Placement, whole: Placement, strip: int = 0) -> list[tuple[int, int, int]]:
+    """Of each plane of `place`, whose rows are those of `whole` from `row` on: address in DRAM, on the chip, bytes.
+
+    In strips, the part of each plane that the strip's lanes hold.
+    """
     phases = list(product((0, 1), (0, 1))) if place.split else [(0, 0)]
     result = []
     for channel, (down, across) in product(range(place.channels), phases):
         address, x_address = (
             one.base + channel * one.plane + down * one.row_phase + across * one.column_phase for one in (whole, place)
         )
-        rows, first = ((place.height - down + 1) // 2, row // 2) if place.split else (place.height, row)
-        if rows:
-            result.append((address + first * whole.pitch, x_address, rows * place.pitch))
+        first, end = 0, ((place.height - down + 1) // 2 if place.split else place.height) * place.pitch
+        if place.strips > 1:
+            start = strip * place.strip_step - place.strip_halo
+            first, end = max(start, 0), min(start + place.strip_bytes, end)
+            x_address += first - start
+        if first < end:
+            result.append((address + whole.bytes_above(row) + first, x_address, end - first))
     return result
