@@ -56,7 +56,7 @@ def _crowd(
     ops = sorted(range(len(alive)), key=lambda n: (-needs[n], n))
     worst = ops[0]
     need, name = needs[worst], graph.ops[worst].layer.name
-    names = {root: "input" for root in (graph.tensors[load.tensor].root for load in graph.loads)}
+    names = dict.fromkeys((graph.tensors[load.tensor].root for load in graph.loads), "input")
     names |= {graph.tensors[op.target].root: op.layer.name for op in graph.ops}
     parts = " + ".join(f"{room[r]} ({names[r]})" for r in alive[worst])
     short = need - config.x_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -57,6 +57,10 @@ class Costs:
         """Bands of one row of the last operation's output, two where it is split."""
         target = self.graph.tensors[self.graph.ops[end - 1].target]
         return ceil_div(target.shape[1], 2 if target.split else 1)
+
+    def narrowest(self, segment: Segment) -> Segment:
+        """The same operations in most bands."""
+        return replace(segment, count=self.most(segment.first, segment.end))
 
     def segment(self, segment: Segment) -> tuple[float, int]:
         """Cycles that the bands take more than the operations would without them; bytes that a lane needs at least,

@@ -100,7 +100,9 @@ def compile_layer(
             lowered = replace(lowered, matrix=bands[0].lowered.matrix)
         bands.append(Band(op, x, y, lowered, cut(op, x, y, lowered, config), row))
     lowered, words = bands[0].lowered, tuple(one.words for band in bands for one in band.cuts)
-    beats = table_beats(config.lanes, 0, len(lowered.taps), len(lowered.mask_table), 0, len(lowered.matrix), lowered.uniform)
+    beats = table_beats(
+        config.lanes, 0, len(lowered.taps), len(lowered.mask_table), 0, len(lowered.matrix), lowered.uniform
+    )
     slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (max(words) - 1).bit_length())
     gathers = config.gathers and lowered.gathers and all(y.plane == y.strips == 1 for y, _ in targets)
     work = Strips(words, beats, bands[0].x.strips, config.read_ports, gathers)

@@ -12,7 +12,7 @@ from .placement import MAX_BYTES, Placement
 from .strips import THRIFTS, Group, Misfit, Thrift, geometry, group_tensors
 
 
-class Unplaced(CompileError):
+class NoRoomError(CompileError):
     """Not all tensors of operations number `ops` fit at once; those of the first one least, by `short` bytes."""
 
     def __init__(self, message: str, ops: list[int], short: int) -> None:
@@ -21,14 +21,14 @@ class Unplaced(CompileError):
 
 
 def place(graph: Graph, config: Config, quick: bool = False) -> list[Placement]:
-    """A placement of every tensor, in fewest strips. CompileError saying what does not fit; Unplaced where there is too
-    little room. `quick`: only what takes fewest bytes is tried before it is raised.
+    """A placement of every tensor, in fewest strips. CompileError saying what does not fit; NoRoomError where there is
+    too little room. `quick`: only what takes fewest bytes is tried before it is raised.
     """
     tensors = graph.tensors
     for root, tensor in enumerate(tensors):
         if prod(tensor.shape) > MAX_BYTES // 4:
             ops = [n for n, op in enumerate(graph.ops) if root in {tensors[t].root for t in (*op.sources, op.target)}]
-            raise Unplaced(f"a tensor of {tensor.shape} exceeds every activation memory", ops, prod(tensor.shape))
+            raise NoRoomError(f"a tensor of {tensor.shape} exceeds every activation memory", ops, prod(tensor.shape))
     groups, last = group_tensors(graph), THRIFTS[-1]
     if quick:
         _place(graph, groups, config, last)
@@ -49,7 +49,7 @@ def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift) ->
         except Full as full:
             grown = _grow(graph, groups, strips, config, thrift, full.roots)
             if grown is None:
-                raise Unplaced(str(full), full.ops, full.short) from None
+                raise NoRoomError(str(full), full.ops, full.short) from None
             strips = grown
         except Misfit as misfit:
             raise CompileError(str(misfit)) from None

@@ -114,7 +114,9 @@ def link(
         moves[one.before] += stores(one, places[one.tensor], y, x.packed_size)
     for one in graph.loads:
         moves[one.before] += loads(one, places[one.tensor], x, config)
-    cursor = DESCRIPTOR_BYTES * (sum(len(band.cuts) for part in parts for band in part.bands) + sum(map(len, moves)) + 1)
+    cursor = DESCRIPTOR_BYTES * (
+        sum(len(band.cuts) for part in parts for band in part.bands) + sum(map(len, moves)) + 1
+    )
     bands: list[Iterator[list[dict[str, int]]]] = []
     data: list[bytes] = []
     for number, part in enumerate(parts):

@@ -74,7 +74,8 @@ class Placement:
             self._check_strips()
             return
         one = self._within_plane().ravel()
-        if one.min() < 0 or one.max() >= self.plane or len(np.unique(one)) < one.size:
+        inside = one.min() >= 0 and one.max() < self.plane
+        if not inside or np.count_nonzero(np.bincount(one, minlength=self.plane)) < one.size:
             raise ValueError(f"placement: elements overlap or leave their plane: {self}")
 
     def _check_strips(self) -> None:
