@@ -56,13 +56,18 @@ def _crowd(
     ops = sorted(range(len(alive)), key=lambda n: (-needs[n], n))
     worst = ops[0]
     need, name = needs[worst], graph.ops[worst].layer.name
-    names = dict.fromkeys((graph.tensors[load.tensor].root for load in graph.loads), "input")
-    names |= {graph.tensors[op.target].root: op.layer.name for op in graph.ops}
-    parts = " + ".join(f"{room[r]} ({names[r]})" for r in alive[worst])
-    short = need - config.x_bytes
+    short, sizes = need - config.x_bytes, {root: room[root] for root in alive[worst]}
     text = (
-        f"{name}: tensors need {parts} = {need} bytes of activation memory, config {config.name} has {config.x_bytes}"
+        f"{name}: tensors need {needed(graph, sizes)} bytes of activation memory, config {config.name} has "
+        f"{config.x_bytes}"
     )
     if need <= config.x_bytes:
         return f"{text}; no order of addresses fits", crowded, ops, 0
     return f"{text}: {short} are short", alive[worst], [n for n in ops if needs[n] > config.x_bytes], short
+
+
+def needed(graph: Graph, sizes: Mapping[int, int]) -> str:
+    """A sum of bytes, with the names of the roots that need them."""
+    names = dict.fromkeys((graph.tensors[load.tensor].root for load in graph.loads), "input")
+    names |= {graph.tensors[op.target].root: op.layer.name for op in graph.ops}
+    return f"{' + '.join(f'{size} ({names[root]})' for root, size in sizes.items())} = {sum(sizes.values())}"

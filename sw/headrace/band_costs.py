@@ -63,23 +63,29 @@ class Costs:
         return replace(segment, count=self.most(segment.first, segment.end))
 
     def segment(self, segment: Segment) -> tuple[float, int]:
-        """Cycles that the bands take more than the operations would without them; bytes that a lane needs at least,
-        where every tensor that can be in strips is in as many as there are lanes."""
+        """Cycles that the bands take more than the operations would without them; bytes that a lane needs at least."""
         graph, roots = self.graph, Roots(self.graph, segment)
         cycles = -sum(self._cycles(n, self._rows(n)) for n in range(segment.first, segment.end))
-        least = 0
         for band in plan(graph, segment):
             for number in band.ops:
                 low, high = band.rows[roots.of(graph.ops[number].target)]
                 cycles += self._cycles(number, high - low)
-                least = max(least, self._least(number, band, roots))
             for root, transfer in ((roots.input, graph.loads[0]), (roots.output, graph.stores[0])):
                 if root in band.rows and root in roots.banded:
                     channels, _, width = graph.tensors[transfer.tensor].shape
                     rows = band.rows[root][1] - band.rows[root][0]
                     planes = channels * (4 if graph.tensors[root].split else 1)
                     cycles += channels * rows * width / BEAT_BYTES + planes * TRANSFER_CYCLES
-        return cycles, least
+        return cycles, sum(self.worst(segment)[1].values())
+
+    def worst(self, segment: Segment) -> tuple[int, dict[int, int]]:
+        """The operation that needs most in any of the bands, and bytes of every root alive then: the least that a lane
+        must hold, where what can be in strips is in as many as there are lanes."""
+        roots = Roots(self.graph, segment)
+        needs = (
+            (number, self._alive(number, band, roots)) for band in plan(self.graph, segment) for number in band.ops
+        )
+        return max(needs, key=lambda need: sum(need[1].values()))
 
     def _rows(self, number: int) -> int:
         return self.graph.tensors[self.graph.ops[number].target].shape[1]
@@ -92,9 +98,9 @@ class Costs:
         reads = passes * self._taps[number] / (BEAT_BYTES * config.read_ports)
         return passes * DESCRIPTOR_CYCLES + max(reads, self._taps[number] * words / config.lanes)
 
-    def _least(self, number: int, band: Band, roots: Roots) -> int:
+    def _alive(self, number: int, band: Band, roots: Roots) -> dict[int, int]:
         """Bytes of what is alive during an operation of a band."""
-        total = 0
+        result = {}
         for root, (first, last) in self._lifetimes.items():
             if first <= number <= last:
                 channels, height, width = self.graph.tensors[root].shape
@@ -104,8 +110,8 @@ class Costs:
                     rows = high - low
                 if root not in self._whole and root not in roots.whole:
                     rows = min(rows, max(ceil_div(rows, self.config.lanes), self._reach[root]))
-                total += channels * rows * width
-        return total
+                result[root] = channels * rows * width
+        return result
 
 
 def _taps(op: Op, channels: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+from .allocate import needed
 from .band_costs import Costs
 from .banding import banded
 from .bands import Segment
@@ -65,9 +66,12 @@ def _relieve(
         closest = left if closest is None or left.short < closest.short else closest
     if closest is not None:
         raise CompileError(f"{closest}, in bands of rows")
-    least = min((costs.segment(costs.narrowest(segment))[1] for segment in starts), default=None)
-    why = "" if least is None else f"; bands of one row need {least} at least, {least - config.x_bytes} too many"
-    raise CompileError(f"{lacking}{why}")
+    if not starts:
+        raise CompileError(str(lacking))
+    worst, alive = min((costs.worst(costs.narrowest(one)) for one in starts), key=lambda need: sum(need[1].values()))
+    sizes = {root: size for root, size in alive.items() if size}
+    text = f"in bands of one row {graph.ops[worst].layer.name} needs {needed(graph, sizes)}"
+    raise CompileError(f"{lacking}; {text} at least: {sum(sizes.values()) - config.x_bytes} are short")
 
 
 def _around(graph: Graph, segments: list[Segment], number: int, costs: Costs) -> Iterator[Segment]:
