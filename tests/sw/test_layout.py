@@ -183,5 +183,5 @@ def test_tensors_beyond_any_memory() -> None:
 
 def test_no_strips_help() -> None:
     network = Network("n", (64, 16, 16), 1.0, 1.0, (padded("a", (3, 64), 3, 1), padded("b", (1, 3), 3, 1)))
-    with pytest.raises(CompileError, match=r"a: tensors need \d+ \(input\) \+ \d+ \(a\) = \d+ bytes .* config t has 1024"):
+    with pytest.raises(CompileError, match=r"a: tensors need \d+ \(input\) \+ \d+ \(a\) = \d+ bytes .* t has 1024"):
         compile_network(network, Config("t", lanes=4, pixels=8, x_words=128))
