@@ -27,6 +27,7 @@ from headrace.device.model import ModelDevice
 from headrace.errors import CompileError, DeviceError
 from headrace.geometry import Padding, extent
 from headrace.image import Image
+from headrace.isa import Opcode
 from headrace.network import AveragePool2d, Concat, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Network, Shape
 from headrace.session import Session
 from headrace_sim.build import build, cached_verilog
@@ -75,6 +76,8 @@ class Tally:
     """Layers whose lanes work on different strips."""
     passes: int = 0
     """Layers in more than one pass."""
+    banded: int = 0
+    """Networks that run in bands of rows."""
 
 
 class MismatchError(AssertionError):
@@ -267,6 +270,7 @@ def check(one: Case, config: Config, library: Path | None, tally: Tally) -> None
     tally.kinds[one.kind] += 1
     tally.over_lanes += sum(layer.spatial_strips > 1 for layer in image.layers)
     tally.passes += sum(layer.strips > 1 for layer in image.layers)
+    tally.banded += sum(descriptor["opcode"] != Opcode.LAYER for descriptor in image.program) > image.input.strips + 2
 
 
 def describe(one: Case) -> str:

@@ -11,11 +11,14 @@ from .layers import ceil_div
 
 
 class Full(Exception):  # noqa: N818 - more strips may help; else it becomes a CompileError
-    """The activation memory is too small for `roots`, which are needed at once."""
+    """The activation memory is too small for `roots`, which are needed at once.
 
-    def __init__(self, message: str, roots: list[int]) -> None:
+    `ops`: numbers of the operations that need too much, those that need most first: `short` bytes more than there are.
+    """
+
+    def __init__(self, message: str, roots: list[int], ops: list[int], short: int) -> None:
         super().__init__(message)
-        self.roots = roots
+        self.roots, self.ops, self.short = roots, ops, short
 
 
 def allocate(graph: Graph, sizes: Mapping[int, int], config: Config) -> dict[int, int]:
@@ -43,16 +46,28 @@ def allocate(graph: Graph, sizes: Mapping[int, int], config: Config) -> dict[int
     raise Full(*_crowd(graph, room, config, crowded))
 
 
-def _crowd(graph: Graph, room: Mapping[int, int], config: Config, crowded: list[int]) -> tuple[str, list[int]]:
-    """What to say of tensors that do not fit, and which they are: the operation with most bytes alive."""
+def _crowd(
+    graph: Graph, room: Mapping[int, int], config: Config, crowded: list[int]
+) -> tuple[str, list[int], list[int], int]:
+    """What to say of tensors that do not fit, which they are, in which operations, and how many bytes are short."""
     lifetimes = graph.lifetimes()
     alive = [[r for r in sorted(room) if lifetimes[r][0] <= n <= lifetimes[r][1]] for n in range(len(graph.ops))]
-    worst = max(range(len(alive)), key=lambda n: (sum(room[r] for r in alive[n]), -n))
-    need, name = sum(room[r] for r in alive[worst]), graph.ops[worst].layer.name
-    parts = " + ".join(str(room[r]) for r in alive[worst])
+    needs = [sum(room[r] for r in roots) for roots in alive]
+    ops = sorted(range(len(alive)), key=lambda n: (-needs[n], n))
+    worst = ops[0]
+    need, name = needs[worst], graph.ops[worst].layer.name
+    short, sizes = need - config.x_bytes, {root: room[root] for root in alive[worst]}
     text = (
-        f"{name}: tensors need {parts} = {need} bytes of activation memory, config {config.name} has {config.x_bytes}"
+        f"{name}: tensors need {needed(graph, sizes)} bytes of activation memory, config {config.name} has "
+        f"{config.x_bytes}"
     )
     if need <= config.x_bytes:
-        return f"{text}; no order of addresses fits", crowded
-    return text, alive[worst]
+        return f"{text}; no order of addresses fits", crowded, ops, 0
+    return f"{text}: {short} are short", alive[worst], [n for n in ops if needs[n] > config.x_bytes], short
+
+
+def needed(graph: Graph, sizes: Mapping[int, int]) -> str:
+    """A sum of bytes, with the names of the roots that need them."""
+    names = dict.fromkeys((graph.tensors[load.tensor].root for load in graph.loads), "input")
+    names |= {graph.tensors[op.target].root: op.layer.name for op in graph.ops}
+    return f"{' + '.join(f'{size} ({names[root]})' for root, size in sizes.items())} = {sum(sizes.values())}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import gcd
 
@@ -12,12 +12,13 @@ from .batch import batched
 from .coding import Coding, Effort, Strips, choose_coding
 from .config import Config
 from .errors import CompileError
+from .fit import fit
 from .graph import Graph, Op, build_graph
 from .image import Image
 from .isa import SLOTS, table_beats
 from .layers import Lowered, Range, ceil_div, check_layer, check_sums, lower, output_range, strips
 from .layout import place
-from .link import Cut, Part, link
+from .link import Band, Cut, Part, link
 from .network import Network
 from .placement import Placement
 from .upright import is_signal, upright
@@ -86,17 +87,22 @@ def _compile(network: Network, config: Config, progress: Progress | None, effort
 
 
 def _encode(network: Network, config: Config, progress: Progress | None, effort: Effort) -> Image:
-    graph = build_graph(network)
-    state = _Stored(graph, place(graph, config))
+    layers = build_graph(network)
+    graph, places = fit(layers, config)
+    state = _Stored(graph, places)
     parts: list[Part] = []
-    for index, op in enumerate(graph.ops):
+    for index, layer in enumerate(layers.ops):
         if progress is not None:
-            progress(index, len(graph.ops), op.layer.name)
-        sources = [state.placement(source) for source in op.sources]
-        values = [state.values(source) for source in op.sources]
-        parts.append(compile_op(op, sources, state.placement(op.target), values, config, effort))
-        state.write(op.target, parts[-1].encoded.order, output_range(op.layer, values))
-    return link(network, config, parts, state.placement(0, False), state.placement(graph.output))
+            progress(index, len(layers.ops), layer.layer.name)
+        ops = [op for op in graph.ops if op.number == index]
+        sources = [[state.placement(source) for source in op.sources] for op in ops]
+        values = [state.values(source) for source in ops[0].sources]
+        targets = [(state.placement(op.target), graph.tensors[op.target].row) for op in ops]
+        part = compile_layer(ops, sources, targets, values, config, effort)
+        parts.append(part)
+        for op in ops:
+            state.write(op.target, part.encoded.order, output_range(op.layer, values))
+    return link(network, config, layers, graph, state.placements(), parts)
 
 
 class _Stored:
@@ -113,10 +119,13 @@ class _Stored:
         one = self._graph.tensors[tensor]
         return one.root, slice(one.first, one.first + one.shape[0])
 
-    def placement(self, tensor: int, ordered: bool = True) -> Placement:
+    def placement(self, tensor: int) -> Placement:
         root, channels = self._slice(tensor)
-        place = self._places[tensor]
-        return place.ordered(self._order[root][channels] - channels.start) if ordered else place
+        return self._places[tensor].ordered(self._order[root][channels] - channels.start)
+
+    def placements(self) -> list[Placement]:
+        """Of all tensors."""
+        return [self.placement(tensor) for tensor in range(len(self._places))]
 
     def values(self, tensor: int) -> Range:
         root, channels = self._slice(tensor)
@@ -128,25 +137,31 @@ class _Stored:
         self._low[root][channels], self._high[root][channels] = values
 
 
-def compile_op(
-    op: Op,
-    sources: list[Placement],
-    y: Placement,
+def compile_layer(
+    ops: Sequence[Op],
+    sources: Sequence[Sequence[Placement]],
+    targets: Sequence[tuple[Placement, int]],
     values: list[Range],
     config: Config,
     effort: Effort = Effort.DEFAULT,
 ) -> Part:
-    """One layer whose inputs lie at `sources`, with `values`; its output goes to `y`, in an order of its own."""
-    layer, x = op.layer, sources[0]
-    lowered = lower(layer, x, config.pixels, (y.height, y.width), sources[1] if len(sources) > 1 else None)
-    check_layer(layer.name, lowered, config)
-    cuts = cut(op, x, y, lowered, config)
-    longest = max(one.words for one in cuts)
-    taps, masks = len(lowered.taps), len(lowered.mask_table)
-    beats = table_beats(config.lanes, 0, taps, masks, 0, len(lowered.matrix), lowered.uniform)
-    slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (longest - 1).bit_length())
-    gathers = config.gathers and lowered.gathers and y.plane == y.strips == 1
-    work = Strips(tuple(one.words for one in cuts), beats, x.strips, config.read_ports, gathers)
+    """One layer in `ops`: one, or one for each band. Their inputs lie at `sources`, with `values`; the outputs go to
+    `targets`, from a row of theirs on, in an order of their own. All share the streams."""
+    layer, bands = ops[0].layer, list[Band]()
+    for op, (x, *skip), (y, row) in zip(ops, sources, targets, strict=True):
+        size = y.height, y.width
+        lowered = lower(layer, x, config.pixels, size, skip[0] if skip else None, len(ops) > 1, op.top, op.skip_row)
+        check_layer(layer.name, lowered, config)
+        if bands:
+            lowered = replace(lowered, matrix=bands[0].lowered.matrix)
+        bands.append(Band(op, x, y, lowered, cut(op, x, y, lowered, config), row))
+    lowered, words = bands[0].lowered, tuple(one.words for band in bands for one in band.cuts)
+    beats = table_beats(
+        config.lanes, 0, len(lowered.taps), len(lowered.mask_table), 0, len(lowered.matrix), lowered.uniform
+    )
+    slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (max(words) - 1).bit_length())
+    gathers = config.gathers and lowered.gathers and all(y.plane == y.strips == 1 for y, _ in targets)
+    work = Strips(words, beats, bands[0].x.strips, config.read_ports, gathers)
     reach = min(low for low, _ in values), max(high for _, high in values)
     try:
         coding = choose_coding(lowered.matrix, config, work, slots, effort)
@@ -155,7 +170,7 @@ def compile_op(
         # Sums on the way from row to row can be larger than those of any row from zero.
         coding = choose_coding(lowered.matrix, config, work, 0, effort)
         _check(layer.name, lowered, reach, coding, config)
-    return Part(op, x, y.ordered(coding.encoded.order), lowered, coding, cuts, config)
+    return Part(tuple(bands), coding, config)
 
 
 def cut(op: Op, x: Placement, y: Placement, lowered: Lowered, config: Config) -> list[Cut]:

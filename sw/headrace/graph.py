@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .layers import IDENTITY
+from .layers import IDENTITY, Windowed
 from .network import Concat, Conv2d, GlobalAveragePool, Layer, Linear, Network, Shape
 
 
@@ -23,15 +23,27 @@ class Tensor:
     """In four phase planes, for readers of stride 2."""
     root: int
     first: int
+    row: int = 0
+    """Of the root: where the rows of a tensor begin that is a band of a whole one."""
+    whole: int | None = None
+    """The root of the unbanded graph whose rows a banded root has a part of; None: this root has all rows."""
 
 
 @dataclass(frozen=True)
 class Op:
-    """One layer with what it reads (its input, perhaps a residual) and what it writes: numbers of tensors."""
+    """One layer, or a band of its rows, with what it reads (its input, perhaps a residual) and what it writes: numbers
+    of tensors."""
 
     layer: Layer
     sources: tuple[int, ...]
     target: int
+    number: int
+    """Of the layer: bands of equal number have the same weights."""
+    top: int = 0
+    """Rows from the first kernel position of output row 0 down to the input's row 0; negative in a band whose input
+    begins above what it reads."""
+    skip_row: int = 0
+    """Row of the residual that output row 0 adds."""
 
     @property
     def whole(self) -> bool:
@@ -40,29 +52,58 @@ class Op:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """A tensor that goes to DRAM, or comes from there, before operation number `before`."""
+
+    before: int
+    tensor: int
+    row: int = 0
+    """Of the tensor in DRAM: where the rows of one that is a band begin."""
+
+
+@dataclass(frozen=True)
 class Graph:
-    """Operations in order. `tensors` starts with the network's input (0) and its layers' outputs (n + 1)."""
+    """Operations in order, and what is loaded and stored between them.
+
+    `tensors` of a graph without bands starts with the network's input (0) and its layers' outputs (n + 1).
+    """
 
     ops: tuple[Op, ...]
     tensors: tuple[Tensor, ...]
-    output: int
-    """The tensor that is the network's output."""
+    loads: tuple[Transfer, ...]
+    """Of the network's input: all of it, or its bands."""
+    stores: tuple[Transfer, ...]
+    """Of the network's output."""
+
+    @property
+    def output(self) -> int:
+        """The tensor that is the network's output, or the last band of it."""
+        return self.stores[-1].tensor
+
+    @property
+    def streamed(self) -> set[int]:
+        """Roots of which DRAM holds more rows than they have."""
+        moved = (self.tensors[transfer.tensor].root for transfer in (*self.loads, *self.stores))
+        return {root for root in moved if self.tensors[root].whole is not None}
+
+    def banded(self, op: Op) -> bool:
+        """Whether the operation computes a band of rows."""
+        target = self.tensors[op.target]
+        root = self.tensors[target.root]
+        return root.whole is not None or target.shape[1] != root.shape[1]
 
     def lifetimes(self) -> dict[int, tuple[int, int]]:
-        """Of every root tensor: the operation before which it must have room, and the last that reads it.
-
-        The input is there before operation 0, the output is read after the last.
-        """
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        events = [(-1, (), 0), *((n, op.sources, op.target) for n, op in enumerate(self.ops))]
-        for number, sources, target in [*events, (len(self.ops), (self.output,), None)]:
-            if target is not None:
-                first.setdefault(self.tensors[target].root, number)
-                last[self.tensors[target].root] = number
-            for source in sources:
-                last[self.tensors[source].root] = number
-        return {root: (first[root], last[root]) for root in first}
+        """Of every root tensor: the operation before which it must have room, and the last before which, or in which,
+        it is read."""
+        events = [(load.before, 0, load.tensor) for load in self.loads]
+        events += [(store.before - 1, 2, store.tensor) for store in self.stores]
+        for number, op in enumerate(self.ops):
+            events += [(number, 1, tensor) for tensor in (*op.sources, op.target)]
+        result: dict[int, tuple[int, int]] = {}
+        for number, _, tensor in sorted(events):
+            root = self.tensors[tensor].root
+            result[root] = result.get(root, (number,))[0], number
+        return result
 
 
 def build_graph(network: Network) -> Graph:
@@ -93,11 +134,13 @@ class _Builder:
                 main = self.sources[tensor - 1][0]
                 if self.layers[tensor - 1].stride == 2:
                     main = self.second.get(main, main)
-                ops.append(Op(layer, (main, *self.sources[tensor - 1][1:]), tensor))
+                top = layer.padding[0] if isinstance(layer, Windowed) else 0
+                ops.append(Op(layer, (main, *self.sources[tensor - 1][1:]), tensor, len(ops), top))
             for copy in self.copies.get(tensor, []):
                 name = "input" if tensor == 0 else self.layers[tensor - 1].name
-                ops.append(Op(_copy(f"{name}.copy", self.shapes[tensor][0]), (tensor,), copy))
-        return Graph(tuple(ops), tuple(self._tensor(n) for n in range(len(self.shapes))), self.count - 1)
+                ops.append(Op(_copy(f"{name}.copy", self.shapes[tensor][0]), (tensor,), copy, len(ops)))
+        tensors = tuple(self._tensor(n) for n in range(len(self.shapes)))
+        return Graph(tuple(ops), tensors, (Transfer(0, 0),), (Transfer(len(ops), self.count - 1),))
 
     def _settle(self, tensor: int) -> None:
         """Where the tensor lies, and its copies. Concatenations that join it come later and are settled."""

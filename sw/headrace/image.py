@@ -15,7 +15,7 @@ from .config import Config
 from .errors import ConfigError, FormatError
 from .header import kinds, plain, typed
 from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_STREAM, TABLE_SIZES, Opcode, table_beats
-from .placement import Placement
+from .placement import MAX_BYTES, Placement
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class LayerInfo:
     spatial_strips: int
     """Parts of the output plane that lanes work on side by side; each is read by lanes / spatial_strips lanes."""
     descriptor: int
-    """Number of the first of them in the program."""
+    """Number of the first of them in the program. They carry the layer's number; where layers run in bands of rows,
+    those of several layers take turns."""
     words: int
     """Words of output pixels that a lane makes of a row, summed over descriptors."""
     bound_cycles: int
@@ -131,6 +132,18 @@ class Image:
         """The descriptors, END included, parsed once; FormatError where there is no END."""
         return tuple(parse_program(self.blob))
 
+    def descriptors_of(self, info: LayerInfo) -> list[int]:
+        """Numbers of a layer's descriptors in the program."""
+        return self._by_layer[self.program[info.descriptor]["layer"]]
+
+    @cached_property
+    def _by_layer(self) -> dict[int, list[int]]:
+        result: dict[int, list[int]] = {}
+        for number, values in enumerate(self.program):
+            if values["opcode"] == Opcode.LAYER:
+                result.setdefault(values["layer"], []).append(number)
+        return result
+
     def descriptors(self) -> list[dict[str, int]]:
         """A copy of `program`, to change at will."""
         return [dict(values) for values in self.program]
@@ -166,8 +179,11 @@ class Image:
             place = typed(key, values[key], kinds(Placement))
             if key == "output" and place["strips"] != 1:
                 raise FormatError("image output: placement is in strips")
-            if place["channels"] * place["plane"] > values["config"].x_bytes:
-                raise FormatError(f"image {key}: placement exceeds the {values['config'].x_bytes} bytes of the config")
+            opcode, most = Opcode.LOAD if key == "input" else Opcode.STORE, values["config"].x_bytes
+            if place["channels"] * place["plane"] > most:
+                moves = sum(descriptor["opcode"] == opcode for descriptor in parse_program(blob))
+                if moves <= place["strips"] or place["channels"] * place["plane"] > MAX_BYTES:
+                    raise FormatError(f"image {key}: placement exceeds the {most} bytes of the config")
             try:
                 values[key] = Placement(**place)
             except ValueError as error:
@@ -213,13 +229,12 @@ class Image:
         self._check_layers()
 
     def _check_layers(self) -> None:
-        """FormatError for a layer without descriptors of its own, in order, or with other sizes than theirs."""
-        descriptors, free = self.program, 0
-        for info in self.layers:
-            own = descriptors[info.descriptor : info.descriptor + info.strips] if info.descriptor >= free else ()
-            if info.strips < 1 or len(own) != info.strips or any(d["opcode"] != Opcode.LAYER for d in own):
+        """FormatError for a layer that does not name its descriptors, or with other sizes than theirs."""
+        for number, info in enumerate(self.layers):
+            numbers = self._by_layer.get(number, [])
+            if (numbers[:1], len(numbers)) != ([info.descriptor], info.strips):
                 raise FormatError(f"image: layer {info.name} does not name its descriptors")
-            free = info.descriptor + info.strips
+            own = [self.program[n] for n in numbers]
             for d in own:
                 sizes = d["out_channels"], d["taps"] * d["in_channels"]
                 if sizes != (info.rows, info.positions):

@@ -62,25 +62,38 @@ class Lowered:
         return self.uniform and not self.maximum and self.pitch >= GATHERED_ROWS
 
 
-def kernel_offsets(layer: Windowed) -> list[tuple[int, int]]:
-    """Where each kernel position lies from `stride` times the output's pixel, row by row; negative ones in padding."""
+def kernel_offsets(layer: Windowed, top: int | None = None) -> list[tuple[int, int]]:
+    """Where each kernel position lies from `stride` times the output's pixel, row by row; negative ones in padding.
+
+    `top`: rows of padding above, in place of the layer's own.
+    """
     kh, kw = (layer.kernel, layer.kernel) if isinstance(layer, MaxPool2d) else layer.kernel
     dh, dw = layer.dilation if isinstance(layer, Conv2d) else (1, 1)
-    top, left = layer.padding[:2]
+    top, left = layer.padding[0] if top is None else top, layer.padding[1]
     return [(i * dh - top, j * dw - left) for i in range(kh) for j in range(kw)]
 
 
-def lower(layer: Layer, x: Placement, pixels: int, size: tuple[int, int], skip: Placement | None = None) -> Lowered:
+def lower(
+    layer: Layer,
+    x: Placement,
+    pixels: int,
+    size: tuple[int, int],
+    skip: Placement | None = None,
+    band: bool = False,
+    top: int | None = None,
+    skip_row: int = 0,
+) -> Lowered:
     """`layer` over an input placed as `x`, split where its stride is 2, for a device of `pixels` pixels a word.
 
-    Kernel positions that see nothing but padding are left out. `size` is the output's height and width. `skip` is where
-    the tensor lies that the layer adds; its planes are as far apart as x's.
+    Kernel positions that see nothing but padding are left out, but not in a `band` of rows, which has those of all its
+    layer's bands. `size` is the output's height and width. `skip` is where the tensor lies that the layer adds; its
+    planes are as far apart as x's. `top` and `skip_row` are those of the `graph.Op`.
     """
     if isinstance(layer, Linear | GlobalAveragePool):
         return _lower_whole(layer, x, pixels)
     assert isinstance(layer, Windowed)
-    every = [reachable(x.tap(i, j), size, x.pitch) for i, j in kernel_offsets(layer)]
-    used = [number for number, tap in enumerate(every) if tap.end] or [0]
+    every = [reachable(x.tap(i, j), size, x.pitch) for i, j in kernel_offsets(layer, top)]
+    used = [number for number, tap in enumerate(every) if band or tap.end] or [0]
     taps = tuple(every[number] for number in used)
     stored = _stored(x)
     if isinstance(layer, Conv2d):
@@ -93,7 +106,7 @@ def lower(layer: Layer, x: Placement, pixels: int, size: tuple[int, int], skip: 
     if skip is not None:
         assert isinstance(layer, Conv2d) and layer.skip is not None
         weights = _with_skip(weights, layer.skip, _stored(skip))
-        taps = (*taps, skip.tap(0, 0))
+        taps = (*taps, skip.tap(skip_row, 0))
     rows, _, channels = weights.shape
     masks, table, phases = mask_table(taps, x.pitch, size, pixels)
     matrix = np.ascontiguousarray(weights.reshape(rows, -1))

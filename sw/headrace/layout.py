@@ -12,22 +12,35 @@ from .placement import MAX_BYTES, Placement
 from .strips import THRIFTS, Group, Misfit, Thrift, geometry, group_tensors
 
 
-def place(graph: Graph, config: Config) -> list[Placement]:
-    """A placement of every tensor, in fewest strips. CompileError saying what does not fit."""
-    for tensor in graph.tensors:
+class NoRoomError(CompileError):
+    """Not all tensors of operations number `ops` fit at once; those of the first one least, by `short` bytes."""
+
+    def __init__(self, message: str, ops: list[int], short: int) -> None:
+        super().__init__(message)
+        self.ops, self.short = ops, short
+
+
+def place(graph: Graph, config: Config, quick: bool = False) -> list[Placement]:
+    """A placement of every tensor, in fewest strips. CompileError saying what does not fit; NoRoomError where there is
+    too little room. `quick`: only what takes fewest bytes is tried before it is raised.
+    """
+    tensors = graph.tensors
+    for root, tensor in enumerate(tensors):
         if prod(tensor.shape) > MAX_BYTES // 4:
-            raise CompileError(f"a tensor of {tensor.shape} exceeds every activation memory")
-    *thrifts, last = THRIFTS
-    for thrift in thrifts:
+            ops = [n for n, op in enumerate(graph.ops) if root in {tensors[t].root for t in (*op.sources, op.target)}]
+            raise NoRoomError(f"a tensor of {tensor.shape} exceeds every activation memory", ops, prod(tensor.shape))
+    groups, last = group_tensors(graph), THRIFTS[-1]
+    if quick:
+        _place(graph, groups, config, last)
+    for thrift in THRIFTS[:-1]:
         try:
-            return _place(graph, config, thrift)
+            return _place(graph, groups, config, thrift)
         except CompileError:
             pass
-    return _place(graph, config, last)
+    return _place(graph, groups, config, last)
 
 
-def _place(graph: Graph, config: Config, thrift: Thrift) -> list[Placement]:
-    groups = group_tensors(graph)
+def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift) -> list[Placement]:
     strips = [1] * len(groups)
     while True:
         try:
@@ -36,7 +49,7 @@ def _place(graph: Graph, config: Config, thrift: Thrift) -> list[Placement]:
         except Full as full:
             grown = _grow(graph, groups, strips, config, thrift, full.roots)
             if grown is None:
-                raise CompileError(str(full)) from None
+                raise NoRoomError(str(full), full.ops, full.short) from None
             strips = grown
         except Misfit as misfit:
             raise CompileError(str(misfit)) from None
@@ -82,6 +95,7 @@ def place_in(graph: Graph, groups: list[Group], strips: list[int], config: Confi
     for tensor in graph.tensors:
         root = places[tensor.root]
         channels, height, width = tensor.shape
-        base = bases[tensor.root] + tensor.first * root.plane
+        above = root.bytes_above(tensor.row) if root.strips == 1 else 0  # lanes tell by what they keep
+        base = bases[tensor.root] + tensor.first * root.plane + above
         result.append(root.of(channels, height, width, base))
     return result

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .coding import Coding
 from .config import Config
 from .errors import CompileError
-from .graph import Op
+from .geometry import Shape
+from .graph import Graph, Op
 from .image import Image, LayerInfo
 from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, GATHERED_ROWS, Opcode, table_beats
 from .layers import Lowered, ceil_div
@@ -27,6 +29,7 @@ from .tables import (
     to_bytes,
     xor,
 )
+from .transfers import in_dram, loads, stores
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,29 @@ class Cut:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """One layer, ready to be linked: everything but addresses in DRAM."""
+class Band:
+    """All of a layer's rows, or a band of them."""
 
     op: Op
     x: Placement
     y: Placement
     lowered: Lowered
-    coding: Coding
     cuts: list[Cut]
+    row: int = 0
+    """Of the tensor that `y` is a band of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One layer, ready to be linked: everything but addresses in DRAM."""
+
+    bands: tuple[Band, ...]
+    coding: Coding
     config: Config
+
+    @property
+    def name(self) -> str:
+        return self.bands[0].op.layer.name
 
     @property
     def encoded(self) -> EncodedLayer:
@@ -63,42 +79,63 @@ class Part:
         return self.coding.encoded
 
     @property
-    def table_bytes(self) -> int:
-        """Bytes of one cut's tables."""
-        encoded, lowered = self.encoded, self.lowered
+    def strips(self) -> int:
+        """Strips of every band; each one's lanes read all streams."""
+        return self.bands[0].x.strips
+
+    def beats(self, band: Band) -> int:
+        """Beats of the tables of one cut of the band."""
+        encoded, lowered = self.encoded, band.lowered
         entries = len(lowered.taps), len(lowered.mask_table), ceil_div(encoded.entries, 2), len(lowered.matrix)
-        return BEAT_BYTES * table_beats(self.config.lanes, len(encoded.codes), *entries, lowered.uniform)
+        return table_beats(self.config.lanes, len(encoded.codes), *entries, lowered.uniform)
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of the tables of all cuts."""
+        return BEAT_BYTES * sum(len(band.cuts) * self.beats(band) for band in self.bands)
 
     @property
     def stream_bytes(self) -> int:
         return sum(len(stream) for stream in self.encoded.streams)
 
 
-def link(network: Network, config: Config, parts: list[Part], x: Placement, y: Placement) -> Image:
-    """Lay out program, tables and streams; the network's input lies at `x`, its output at `y`."""
-    output_offset = x.packed_size
-    program = loads(x, config)
-    infos: list[LayerInfo] = []
+def link(
+    network: Network, config: Config, layers: Graph, graph: Graph, places: Sequence[Placement], parts: Sequence[Part]
+) -> Image:
+    """Lay out program, tables and streams.
+
+    `layers` are the operations without bands, each with its part; `graph` is what runs, with its tensors at `places`.
+    """
+    shapes = network.shapes()
+    x = replace(in_dram(graph, graph.loads, places, shapes[0]), order=None)
+    y = in_dram(graph, graph.stores, places, shapes[-1])
+    moves: list[list[dict[str, int]]] = [[] for _ in range(len(graph.ops) + 1)]
+    for one in graph.stores:
+        moves[one.before] += stores(one, places[one.tensor], y, x.packed_size)
+    for one in graph.loads:
+        moves[one.before] += loads(one, places[one.tensor], x, config)
+    cursor = DESCRIPTOR_BYTES * (
+        sum(len(band.cuts) for part in parts for band in part.bands) + sum(map(len, moves)) + 1
+    )
+    bands: list[Iterator[list[dict[str, int]]]] = []
     data: list[bytes] = []
-    cursor = DESCRIPTOR_BYTES * (len(program) + 2 + sum(len(part.cuts) for part in parts))
     for number, part in enumerate(parts):
-        tables = cursor
-        streams = tables + len(part.cuts) * part.table_bytes
-        infos.append(describe(part, len(program)))
-        try:
-            blocks = [cut_tables(part, cut, streams) for cut in part.cuts]
-            read = [*part.encoded.streams] * (part.x.strips % 2)  # an even number of times leaves no trace
-            for index, cut in enumerate(part.cuts):
-                place = {"layer": number, "address": tables + index * part.table_bytes}
-                program.append(layer_descriptor(part, cut) | place | {"signature": xor(blocks[index], *read)})
-                DESCRIPTOR.pack(program[-1])
-        except ValueError as error:
-            raise CompileError(f"{part.op.layer.name}: {error}") from None
-        data += [*blocks, *part.encoded.streams]
-        cursor = streams + part.stream_bytes
-    store = {"beats": y.padded_size // BEAT_BYTES, "address": output_offset, "x_address": y.base}
-    program += [{"opcode": Opcode.STORE, **store}, {"opcode": Opcode.END}]
+        descriptors, tables = _descriptors(part, number, cursor)
+        bands.append(iter(descriptors))
+        data += [*tables, *part.encoded.streams]
+        cursor += part.table_bytes + part.stream_bytes
+    program: list[dict[str, int]] = []
+    first: dict[int, int] = {}
+    for op, before in zip(graph.ops, moves[:-1], strict=True):
+        program += before
+        first.setdefault(op.number, len(program))
+        program += next(bands[op.number])
+    program += [*moves[-1], {"opcode": Opcode.END}]
     packed = [DESCRIPTOR.pack(values).to_bytes(DESCRIPTOR_BYTES, "little") for values in program]
+    infos = []
+    for number, (part, op) in enumerate(zip(parts, layers.ops, strict=True)):
+        tensors = layers.tensors[op.sources[0]], layers.tensors[op.target]
+        infos.append(describe(part, first[number], tensors[0].shape, tensors[1].shape))
     return Image(
         config=config,
         network=network.name,
@@ -107,42 +144,45 @@ def link(network: Network, config: Config, parts: list[Part], x: Placement, y: P
         output_shape=network.output_shape,
         input_scale=float(network.input_scale),
         output_scale=float(network.output_scale),
-        input=x.at(0),
-        output=y.at(0),
+        input=x,
+        output=y,
         input_offset=0,
-        output_offset=output_offset,
+        output_offset=x.packed_size,
         layers=tuple(infos),
     )
 
 
-def loads(x: Placement, config: Config) -> list[dict[str, int]]:
-    """One LOAD for the lanes of every strip."""
-    share = config.lanes // x.strips
-    return [
-        {
-            "opcode": Opcode.LOAD,
-            "beats": x.padded_size // BEAT_BYTES,
-            "address": strip * x.padded_size,
-            "x_address": x.base,
-            "lane_from": strip * share,
-            "lane_to": (strip + 1) * share,
-        }
-        for strip in range(x.strips)
-    ]
+def _descriptors(part: Part, number: int, tables: int) -> tuple[list[list[dict[str, int]]], list[bytes]]:
+    """Descriptors of every band and the tables of all of them, from offset `tables` on, which the streams follow."""
+    read = [*part.encoded.streams] * (part.strips % 2)  # an even number of times leaves no trace
+    streams = tables + part.table_bytes
+    result: list[list[dict[str, int]]] = []
+    blocks: list[bytes] = []
+    try:
+        for band in part.bands:
+            result.append([])
+            for cut in band.cuts:
+                blocks.append(cut_tables(part, band, cut, streams))
+                place = {"layer": number, "address": tables, "signature": xor(blocks[-1], *read)}
+                result[-1].append(layer_descriptor(part, band, cut) | place)
+                DESCRIPTOR.pack(result[-1][-1])
+                tables += len(blocks[-1])
+    except ValueError as error:
+        raise CompileError(f"{part.name}: {error}") from None
+    return result, blocks
 
 
-def cut_tables(part: Part, cut: Cut, streams: int) -> bytes:
+def cut_tables(part: Part, band: Band, cut: Cut, streams: int) -> bytes:
     """The tables of one descriptor; the layer's streams follow each other from `streams`."""
-    encoded, lowered, config = part.encoded, part.lowered, part.config
+    encoded, lowered, config = part.encoded, band.lowered, part.config
+    keep = keep_ranges(band.y, config.lanes, config.pixels, band.row)
     addresses = streams + np.cumsum([0, *(len(stream) for stream in encoded.streams)])[:-1]
-    share, step = config.lanes // part.x.strips, part.x.strip_step // config.pixels
+    share, step = config.lanes // part.strips, band.x.strip_step // config.pixels
     first_words = [cut.first_word + lane // share * step for lane in range(config.lanes)]
     first_rows = [word * config.pixels // lowered.pitch for word in first_words]
     pixel = cut.first_row * lowered.pitch + cut.first_column
     return to_bytes(
-        lane_beats(
-            addresses.tolist(), encoded, first_words, keep_ranges(part.y, config.lanes, config.pixels), first_rows
-        ),
+        lane_beats(addresses.tolist(), encoded, first_words, keep, first_rows),
         code_beats(encoded.codes),
         tap_beats(lowered, config.x_bytes, pixel + cut.first_word * config.pixels, pixel),
         mask_beats(lowered),
@@ -151,9 +191,9 @@ def cut_tables(part: Part, cut: Cut, streams: int) -> bytes:
     )
 
 
-def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
+def layer_descriptor(part: Part, band: Band, cut: Cut) -> dict[str, int]:
     """A LAYER descriptor's fields but for its number, address and signature."""
-    y, lowered, config, gathered = part.y, part.lowered, part.config, part.coding.gathered
+    y, lowered, config, gathered = band.y, band.lowered, part.config, part.coding.gathered
     columns = GATHERED_ROWS if gathered else cut.columns
     # Lanes write whole words lower than addressed: where a halo is not of whole words, the rest comes off the address.
     address = y.row_address(cut.first_row) + cut.first_column // (2 if y.split else 1) - -y.strip_halo % config.pixels
@@ -164,7 +204,7 @@ def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
         "flat": y.takes_words(lowered.pitch, columns, config.pixels),
         "uniform": lowered.uniform,
         "gathered": gathered,
-        "beats": part.table_bytes // BEAT_BYTES,
+        "beats": part.beats(band),
         "x_address": address % config.x_bytes,
         "in_channels": lowered.in_channels,
         "taps": len(lowered.taps),
@@ -189,32 +229,38 @@ def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
     }
 
 
-def describe(part: Part, descriptor: int) -> LayerInfo:
-    """The report of a layer whose first descriptor has that number."""
-    matrix, encoded, config, strips = part.lowered.matrix, part.encoded, part.config, part.x.strips
+def describe(part: Part, descriptor: int, source: Shape, target: Shape) -> LayerInfo:
+    """The report of a layer from a tensor of one shape to one of another, whose first descriptor has that number."""
+    encoded, config, strips = part.encoded, part.config, part.strips
+    matrix = part.bands[0].lowered.matrix
     taps, nonzeros = int(np.sum(encoded.lane_taps)), int(np.count_nonzero(matrix))
-    beats = ceil_div((part.table_bytes + strips * part.stream_bytes) // BEAT_BYTES, config.read_ports)
+    cuts = [(band, cut.words) for band in part.bands for cut in band.cuts]
+
+    def bound(band: Band, words: int) -> int:
+        beats = part.beats(band) + strips * part.stream_bytes // BEAT_BYTES
+        return max(ceil_div(beats, config.read_ports), ceil_div(strips * taps * words, config.lanes))
+
     return LayerInfo(
-        name=part.op.layer.name,
-        kind=part.op.layer.kind,
-        input_shape=(part.x.channels, part.x.height, part.x.width),
-        output_shape=(part.y.channels, part.y.height, part.y.width),
+        name=part.name,
+        kind=part.bands[0].op.layer.kind,
+        input_shape=source,
+        output_shape=target,
         rows=len(matrix),
         positions=matrix.shape[1],
         nonzeros=nonzeros,
         density=nonzeros / matrix.size,
         taps=taps,
-        macs=taps * part.y.height * part.y.width,
+        macs=taps * target[1] * target[2],
         symbols=int(np.sum(encoded.lane_symbols)),
         code_tables=len(encoded.codes),
         entries=encoded.entries,
         longest_run=part.coding.longest_run,
         rows_differential=part.coding.rows_differential,
         stream_bytes=part.stream_bytes,
-        table_bytes=part.table_bytes * len(part.cuts),
-        strips=len(part.cuts),
+        table_bytes=part.table_bytes,
+        strips=len(cuts),
         spatial_strips=strips,
         descriptor=descriptor,
-        words=sum(cut.words for cut in part.cuts),
-        bound_cycles=sum(max(beats, ceil_div(strips * taps * cut.words, config.lanes)) for cut in part.cuts),
+        words=sum(words for _, words in cuts),
+        bound_cycles=sum(bound(band, words) for band, words in cuts),
     )

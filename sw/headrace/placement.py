@@ -85,7 +85,8 @@ class Placement:
             self._check_strips()
             return
         one = self._within_plane().ravel()
-        if one.min() < 0 or one.max() >= self.plane or len(np.unique(one)) < one.size:
+        inside = one.min() >= 0 and one.max() < self.plane
+        if not inside or np.count_nonzero(np.bincount(one, minlength=self.plane)) < one.size:
             raise ValueError(f"placement: elements overlap or leave their plane: {self}")
 
     def _check_strips(self) -> None:
@@ -168,11 +169,15 @@ class Placement:
         end = (rows - 1) * self.pitch + columns if rows and columns else 0
         return Tap(self.base + phase + self.strip_halo + shift, shift, end, j // 2, columns)
 
+    def bytes_above(self, row: int) -> int:
+        """From the start of a (phase) plane to a row, even where the tensor is split."""
+        return (row // 2 if self.split else row) * self.pitch
+
     def row_address(self, h: int) -> int:
         """`x_address` of a LAYER whose first output row is h; ValueError for an odd row of a split tensor."""
         if self.split and h % 2:
             raise ValueError(f"row {h} of a split tensor does not start its first plane")
-        return self.base + (h // 2 if self.split else h) * self.pitch
+        return self.base + self.bytes_above(h)
 
     def takes_words(self, pitch: int, width: int, pixels: int) -> bool:
         """Whether words of rows of `width` pixels, computed `pitch` apart, are written as they are.

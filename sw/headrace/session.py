@@ -193,13 +193,8 @@ class Session(Closing):
 
     def _counters(self) -> list[list[int]]:
         """For every layer its descriptors in the program; none where one of them has no counters."""
-        descriptors = self._image.descriptors()
-        result = []
-        for info in self._image.layers:
-            of_kind = [n for n in range(info.descriptor, len(descriptors)) if descriptors[n]["opcode"] == Opcode.LAYER]
-            own = of_kind[: info.strips]
-            result.append(own if own and own[-1] < PROFILE_ENTRIES else [])
-        return result
+        every = (self._image.descriptors_of(info) for info in self._image.layers)
+        return [own if own and own[-1] < PROFILE_ENTRIES else [] for own in every]
 
     def _check_identity(self) -> None:
         magic = self._read("MAGIC")

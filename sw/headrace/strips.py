@@ -9,7 +9,7 @@ from math import gcd, lcm
 import numpy as np
 
 from .config import Config
-from .graph import Graph, Op
+from .graph import Graph, Op, Tensor
 from .isa import BEAT_BYTES, MASK_BITS
 from .layers import Windowed, ceil_div, kernel_offsets
 from .masks import mask_table, reachable
@@ -29,7 +29,12 @@ class Group:
     readers: list[Op] = field(default_factory=list)
     """Operations that read a window around each pixel of these tensors."""
     whole: bool = False
-    """Something reads all of it at once, so it cannot be in strips."""
+    """Something reads all of it at once, or bands of it, or it is stored, so it cannot be in strips."""
+    streamed: bool = False
+    """DRAM holds more rows of it: each must be whole beats there."""
+    shapes: dict[tuple[object, ...], dict[int, Placement] | Misfit] = field(default_factory=dict, repr=False)
+    widths: dict[tuple[object, ...], tuple[int, int] | Misfit] = field(default_factory=dict, repr=False)
+    """What `geometry` has found out, for one graph and configuration."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,32 @@ THRIFTS = (Thrift(), Thrift(half_words=True), Thrift(half_words=True, interleave
 def group_tensors(graph: Graph) -> list[Group]:
     """In the order of their first tensors."""
     number = {tensor.root: tensor.root for tensor in graph.tensors}
+    members = {root: [root] for root in number}
     tensors = graph.tensors
+
+    def join(one: int, other: int) -> None:
+        a, b = sorted((number[one], number[other]))
+        if a != b:
+            members[a] += members.pop(b)
+            number.update(dict.fromkeys(members[a], a))
+
+    bands: dict[int, int] = {}
+    for root in sorted(number):
+        if (whole := tensors[root].whole) is not None:
+            join(bands.setdefault(whole, root), root)
     for op in graph.ops:
         if len(op.sources) == 2:
-            a, b = (number[tensors[source].root] for source in op.sources)
-            number = {root: min(a, b) if group == max(a, b) else group for root, group in number.items()}
+            join(*(tensors[source].root for source in op.sources))
     groups: dict[int, Group] = {}
     for root in sorted(number):
         groups.setdefault(number[root], Group()).roots.append(root)
     groups[number[tensors[graph.output].root]].whole = True
+    for root in graph.streamed:
+        groups[number[root]].streamed = True
+    for op in graph.ops:
+        for root in (tensors[source].root for source in op.sources):
+            if graph.banded(op) and tensors[root].whole is None:
+                groups[number[root]].whole = True
     for op in graph.ops:
         group = groups[number[tensors[op.sources[0]].root]]
         if op.whole:
@@ -75,52 +97,65 @@ def geometry(
     """
     tensors = graph.tensors
     number = {root: index for index, group in enumerate(groups) for root in group.roots}
-    made: dict[tuple[int, int], dict[int, Placement]] = {}
-
-    def places(index: int, multiple: int) -> dict[int, Placement]:
-        if (index, multiple) not in made:
-            try:
-                pitch = _pitch(graph, groups[index], config, multiple)
-                made[index, multiple] = _strips(graph, groups[index], strips[index], pitch, config, thrift)
-            except ValueError:  # beyond what a placement may have
-                shape = " x ".join(map(str, tensors[groups[index].roots[0]].shape))
-                raise Misfit(f"a tensor of {shape} is too large to be laid out in strips") from None
-        return made[index, multiple]
-
-    def check(op: Op, x: int, y: int) -> None:
-        """With these multiples for the groups of its input and output."""
-        source, target = tensors[op.sources[0]].root, tensors[op.target].root
-        a, b = places(number[source], x)[source], places(number[target], y)[target]
-        if a.strips > 1 or b.strips > 1:
-            check_rows(op, a, b, tensors[op.target].shape, config)
-
     multiples = [1] * len(groups)
     widths = sorted({1, min(8, config.pixels), config.pixels})
-    pending = list(graph.ops)
-    while pending:
-        op = pending.pop()
-        own = [number[tensors[tensor].root] for tensor in (op.sources[0], op.target)]
+
+    def places(index: int, multiple: int) -> dict[int, Placement]:
+        return _shaped(graph, groups[index], strips[index], multiple, config, thrift)
+
+    def widen(op: Op, i: int, j: int) -> tuple[int, int] | Misfit:
+        """The multiples of least bytes for the groups of an operation's input and output."""
         reasons, best = [], None
-        for pair in product(widths, widths):
-            if any(new < multiples[n] for n, new in zip(own, pair, strict=True)) or (
-                own[0] == own[1] and pair[0] != pair[1]
-            ):
+        for x, y in product(widths, widths):
+            if x < multiples[i] or y < multiples[j] or (i == j and x != y):
                 continue
             try:
-                check(op, *pair)
+                a, b = places(i, x), places(j, y)
+                source, target = tensors[op.sources[0]].root, tensors[op.target].root
+                if strips[i] > 1 or strips[j] > 1:
+                    check_rows(op, a[source], b[target], tensors[op.target], config)
             except Misfit as misfit:
                 reasons.append(misfit)
                 continue
-            size = sum(place.size for n, new in zip(own, pair, strict=True) for place in places(n, new).values())
+            size = sum(place.size for places in (a, b) for place in places.values())
             if best is None or size < best[0]:
-                best = size, pair
-        if best is None:
-            raise reasons[0]
-        if list(best[1]) != [multiples[n] for n in own]:
-            for n, new in zip(own, best[1], strict=True):
-                multiples[n] = new
+                best = size, (x, y)
+        return best[1] if best else Misfit(str(reasons[0]))
+
+    pending = list(graph.ops)
+    while pending:
+        op = pending.pop()
+        i, j = (number[tensors[tensor].root] for tensor in (op.sources[0], op.target))
+        key = op.target, strips[i], strips[j], multiples[i], multiples[j], thrift
+        if key not in groups[i].widths:
+            groups[i].widths[key] = widen(op, i, j)
+        found = groups[i].widths[key]
+        if isinstance(found, Misfit):
+            raise Misfit(str(found))
+        if found != (multiples[i], multiples[j]):
+            multiples[i], multiples[j] = found
             pending = list(graph.ops)
     return {root: place for index, multiple in enumerate(multiples) for root, place in places(index, multiple).items()}
+
+
+def _shaped(
+    graph: Graph, group: Group, count: int, multiple: int, config: Config, thrift: Thrift
+) -> dict[int, Placement]:
+    """The group's tensors in `count` strips, with rows of a multiple of bytes."""
+    key = count, multiple, thrift
+    if key not in group.shapes:
+        try:
+            pitch = _pitch(graph, group, config, multiple)
+            group.shapes[key] = _strips(graph, group, count, pitch, config, thrift)
+        except Misfit as misfit:
+            group.shapes[key] = Misfit(str(misfit))
+        except ValueError:  # beyond what a placement may have
+            shape = " x ".join(map(str, graph.tensors[group.roots[0]].shape))
+            group.shapes[key] = Misfit(f"a tensor of {shape} is too large to be laid out in strips")
+    found = group.shapes[key]
+    if isinstance(found, Misfit):
+        raise Misfit(str(found))
+    return found
 
 
 def _natural(graph: Graph, root: int) -> tuple[int, int]:
@@ -135,6 +170,7 @@ def _pitch(graph: Graph, group: Group, config: Config, multiple: int) -> int:
     least = max([_natural(graph, root)[1] for root in group.roots])
     least = max([least, *(graph.tensors[op.target].shape[2] for op in group.readers)])
     reason = ""
+    multiple = lcm(multiple, BEAT_BYTES) if group.streamed else multiple
     step = multiple
     while step <= max(multiple, config.pixels):
         pitch = ceil_div(least, step) * step
@@ -153,7 +189,7 @@ def _mask_misfit(graph: Graph, group: Group, pitch: int, config: Config) -> str:
         rows, _ = _natural(graph, op.sources[0])
         own = Placement.make(tensor.shape, tensor.split).widened(pitch, rows)
         size = graph.tensors[op.target].shape[1:]
-        taps = [reachable(own.tap(i, j), size, pitch) for i, j in kernel_offsets(op.layer)]
+        taps = [reachable(own.tap(i, j), size, pitch) for i, j in kernel_offsets(op.layer, op.top)]
         masks, table, _ = mask_table(taps, pitch, size, config.pixels)
         if len(table) > min(config.masks, 255) or max(masks) >= 1 << MASK_BITS:
             return (
@@ -174,6 +210,7 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config, 
     rows = ceil_div(max(tensors[op.target].shape[1] for op in group.readers), count)
     before, after = _rows_beside(graph, group)
     grain = keep_bytes(config.pixels) if thrift.half_words else config.pixels
+    grain = max(grain, BEAT_BYTES) if group.streamed else grain
 
     def cut(pitch: int) -> tuple[int, int, int]:
         """Bytes of a plane from strip to strip, of those before a strip that its lanes hold too, of all they hold."""
@@ -187,6 +224,7 @@ def _strips(graph: Graph, group: Group, count: int, pitch: int, config: Config, 
         thrift.interleaved
         and split
         and min(tensors[root].shape[2] for root in group.roots) > 1
+        and not group.streamed
         and cut(4 * pitch)[2] < 4 * phase
         and not _mask_misfit(graph, group, 4 * pitch, config)
     ):
@@ -207,8 +245,8 @@ def _rows_beside(graph: Graph, group: Group) -> tuple[int, int]:
         assert isinstance(op.layer, Windowed)
         tensor = graph.tensors[op.sources[0]]
         place = Placement.make(tensor.shape, tensor.split)
-        taps = [place.tap(i, j) for i, j in kernel_offsets(op.layer)]
-        read += [(tap.shift - tap.column) // place.pitch for tap in taps]
+        taps = [place.tap(i, j) for i, j in kernel_offsets(op.layer, op.top)]
+        read += [op.skip_row, *((tap.shift - tap.column) // place.pitch for tap in taps)]
     return -min(read), max(read)
 
 
@@ -230,16 +268,18 @@ def _group_placements(
     return result
 
 
-def check_rows(op: Op, x: Placement, y: Placement, shape: tuple[int, int, int], config: Config) -> None:
-    """Misfit where an operation's results would reach over the words in which lanes keep its output, or where its rows
-    cannot be cut into descriptors of whole words."""
-    pixels = config.pixels
+def check_rows(op: Op, x: Placement, y: Placement, target: Tensor, config: Config) -> None:
+    """Misfit where an operation's results would reach over the words in which lanes keep its output, which lies as `y`
+    or is a band of it, or where its rows cannot be cut into descriptors of whole words."""
+    pixels, shape, ahead = config.pixels, target.shape, y.bytes_above(target.row)
+    if y.strips > 1 and ahead % pixels:
+        raise Misfit(f"{op.layer.name}: a band from row {target.row} on does not begin with a word of {pixels} pixels")
     pitch = pixels if op.whole else x.pitch
     if y.strips > 1 and not y.takes_words(pitch, shape[2], pixels):
         h, w = np.arange(shape[1])[:, None], np.arange(shape[2])
         first = piece_start(h, w, pitch, pixels, y.split)
         row, across = (h // 2, 2) if y.split else (h, 1)
-        starts = np.arange(y.strips) * y.strip_step - y.strip_halo
+        starts = np.arange(y.strips) * y.strip_step - y.strip_halo - ahead
         limits = np.sort(np.concatenate([starts, starts + y.strip_bytes]))
         begin, end = (np.searchsorted(limits, row * y.pitch + column // across, "right") for column in (first, w))
         if (begin != end).any():

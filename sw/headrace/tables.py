@@ -19,12 +19,16 @@ KEEP_ALL = (0, (1 << 15) - 1)
 """`keep_from`, `keep_to` of a lane that keeps everything."""
 
 
-def keep_ranges(y: Placement, lanes: int, pixels: int) -> list[tuple[int, int]]:
-    """Which half words of the planes of a layer's output each lane keeps: `keep_from`, `keep_to`."""
+def keep_ranges(y: Placement, lanes: int, pixels: int, row: int = 0) -> list[tuple[int, int]]:
+    """Which half words of the planes of a layer's output each lane keeps: `keep_from`, `keep_to`.
+
+    `row` of the tensor in strips is the layer's first one.
+    """
     if y.strips == 1:
         return [KEEP_ALL] * lanes
     unit = keep_bytes(pixels)
-    starts = [(lane // (lanes // y.strips) * y.strip_step - y.strip_halo) // unit for lane in range(lanes)]
+    ahead = y.strip_halo + y.bytes_above(row)
+    starts = [(lane // (lanes // y.strips) * y.strip_step - ahead) // unit for lane in range(lanes)]
     return [(start, start + y.strip_bytes // unit) for start in starts]
 
 

@@ -23,10 +23,10 @@ def test_random_layers_and_networks(name: str) -> None:
     assert {"conv", "linear", "average", "residual", "dag"} <= set(tally.kinds)
 
 
-def test_slice_has_every_kind_layers_in_strips_and_in_passes() -> None:
+def test_slice_has_every_kind_layers_in_strips_in_passes_and_in_bands() -> None:
     tally = Tally()
     for config in CONFIGS.values():
         for one in cases(config, SEED, LAYERS, NETWORKS):
             check(one, config, None, tally)
     assert set(tally.kinds) == {*KINDS, "dag", "graph"}
-    assert tally.over_lanes >= 5 and tally.passes >= 20
+    assert tally.over_lanes >= 5 and tally.passes >= 20 and tally.banded >= 10

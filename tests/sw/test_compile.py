@@ -220,7 +220,7 @@ BIG = conv2d(np.random.default_rng(0), "big", (1, 1, 6, 6))
             (17000, 1, 1),
             (unit_linear(np.ones((1, 17000))),),
             {},
-            r"fc: tensors need 17000 \+ 8 = 17008 bytes .* 16384",
+            r"fc: tensors need 17000 \(input\) \+ 8 \(fc\) = 17008 bytes .* 16384: 624 are short",
         ),
         (
             (66000, 1, 1),

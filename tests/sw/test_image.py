@@ -116,7 +116,8 @@ def test_layers_share_no_streams() -> None:
         tables[place] = (int.from_bytes(tables[place], "little") + grown).to_bytes(4, "little")
     position = 64  # bits before the field `address`
     moved = int.from_bytes(layer, "little") + (grown << position)
-    blob = image.blob[:64] + moved.to_bytes(64, "little") * count + image.blob[128:table] + tables
+    numbered = b"".join((moved + (index << 8)).to_bytes(64, "little") for index in range(count))
+    blob = image.blob[:64] + numbered + image.blob[128:table] + tables
     layers = [header["layers"][0] | {"descriptor": 1 + index} for index in range(count)]
     with pytest.raises(FormatError, match="layers share streams or tables"):
         Image.from_header(header | {"layers": layers, "blob_bytes": len(blob)}, blob)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import headrace.compile
+import headrace.fit
 from dags import random_dag, resnet8
 from headrace.coding import Effort
 from headrace.compile import compile_network
@@ -79,7 +79,7 @@ def test_strips_compute_what_the_network_means(seed: int) -> None:
         return place_in(graph, groups, strips, config, thrift)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(headrace.compile, "place", strips_at_random)
+        patch.setattr(headrace.fit, "place", strips_at_random)
         image = compile_network(network, config, effort=Effort.FAST)
     x = random_input(rng, network, 1)
     assert np.array_equal(run_on_model(image, x), network.run(x))
@@ -183,5 +183,5 @@ def test_tensors_beyond_any_memory() -> None:
 
 def test_no_strips_help() -> None:
     network = Network("n", (64, 16, 16), 1.0, 1.0, (padded("a", (3, 64), 3, 1), padded("b", (1, 3), 3, 1)))
-    with pytest.raises(CompileError, match=r"a: tensors need \d+ \+ \d+ = \d+ bytes .* config t has 1024"):
+    with pytest.raises(CompileError, match=r"a: tensors need \d+ \(input\) \+ \d+ \(a\) = \d+ bytes .* t has 1024"):
         compile_network(network, Config("t", lanes=4, pixels=8, x_words=128))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.masks import mask_table, reachable
-from headrace.placement import Placement
+from headrace.placement import Placement, phase_planes
 
 OFFSETS = st.integers(-4, 4)
 
@@ -23,7 +23,7 @@ def test_a_pixel_counts_where_the_tensor_has_it(
 ) -> None:
     place = Placement.make((1, *size), split)
     pitch, stride = max(place.pitch, out[1]), 2 if split else 1
-    place = place.widened(pitch, place.plane // place.pitch // (4 if split else 1))
+    place = place.widened(pitch, place.plane // place.pitch // (phase_planes(size[1]) if split else 1))
     taps = [reachable(place.tap(i, j), out, pitch) for i, j in offsets]
     masks, table, phases = mask_table(taps, pitch, out, pixels)
     assert len(table) == max(masks) * phases * bool(table)

@@ -75,7 +75,7 @@ def decode_layer(image: Image, info: LayerInfo) -> DecodedLayer:
 
 def check_figures(image: Image, info: LayerInfo, decoded: DecodedLayer) -> None:
     """FormatError where the header tells other figures of a layer than its descriptors and decoded streams."""
-    strips = image.program[info.descriptor : info.descriptor + info.strips]
+    strips = [image.program[number] for number in image.descriptors_of(info)]
     copies, lanes, ports = info.spatial_strips, image.config.lanes, image.config.read_ports
     beats = copies * info.stream_bytes // BEAT_BYTES
     nonzeros, size = int(np.count_nonzero(decoded.weights)), decoded.weights.size

@@ -66,7 +66,9 @@ def estimate(image: Image, memory: Memory | None = None) -> Estimate:
     order than here, a short layer may be off by more.
     """
     done = Timeline(image, memory or Memory()).run()
-    layers = tuple(_layer(image, info, done[info.descriptor : info.descriptor + info.strips]) for info in image.layers)
+    layers = tuple(
+        _layer(image, info, [done[number] for number in image.descriptors_of(info)]) for info in image.layers
+    )
     return Estimate(
         done[-1].end,
         tuple(one.cycles for one in done),
