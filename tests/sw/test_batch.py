@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zlib
@@ -24,6 +25,8 @@ from headrace.registers import offset
 from headrace.session import Session
 from networks import conv2d, linear, random_input, scales, sparse, tiny_lenet
 
+GOLDEN = Path(__file__).parent.parent / "golden" / "batch.hrz"
+GOLDEN_SHA256 = "3dafe795e9ca743d99c0e4bf37d1d23463586150884f3331d5c55c67f665a4dd"
 SMALL = CONFIGS["small"]
 
 
@@ -186,6 +189,21 @@ class TestErrors:
     def test_no_batch(self, batch):
         with pytest.raises(ValueError, match="a batch of"):
             compile_network(vectors(), SMALL, batch=batch)
+
+
+class TestGolden:
+    """A file of container version 2; its bytes are a promise."""
+
+    def test_bytes(self):
+        data = GOLDEN.read_bytes()
+        assert hashlib.sha256(data).hexdigest() == GOLDEN_SHA256
+        assert Artifact.load(GOLDEN).to_bytes() == data
+
+    def test_it_runs(self):
+        artifact = Artifact.load(GOLDEN)
+        x = (np.arange(4 * 24) * 37 % 256 - 128).astype(np.int8).reshape(4, 3, 4, 2)
+        with ModelDevice(artifact.config) as device, Session(device, artifact) as session:
+            assert session.run(x).outputs.tolist() == vectors().run(x).tolist()
 
 
 class TestFile:
