@@ -22,6 +22,7 @@ from .requant import Requant
 from .sequencer import Sequencer
 from .shapes import Table, pixels_layout
 from .tables import TableLoader
+from .totals import Totals
 from .transfer import Loader, Storer
 from .writeback import WriteBack
 from .writer import BlockWriter
@@ -53,6 +54,7 @@ class Top(wiring.Component):
         maxima, writeback = Maxima(config), WriteBack(config)
         m.submodules.maxima = ResetInserter(sequencer.clear)(maxima)
         m.submodules.writeback = ResetInserter(sequencer.clear)(writeback)
+        m.submodules.totals = totals = ResetInserter(sequencer.clear)(Totals(config))
         m.submodules.requant = requant = Requant(config)
         m.submodules.pixels = pixels = Buffer(pixels_layout(config))
         m.submodules.aligner = aligner = WriteAligner(config)
@@ -123,14 +125,15 @@ class Top(wiring.Component):
         connect(m, tables.o, requant.table)
         connect(m, tables.o, writeback.table)
         connect(m, lanes.o, maxima.i)
-        connect(m, maxima.o, requant.i)
+        connect(m, maxima.o, totals.i)
+        connect(m, totals.o, requant.i)
         connect(m, requant.o, pixels.i)
         connect(m, pixels.o, writeback.i)
         connect(m, aligner.o, lanes.i_write)
         for n in range(config.lanes):
             connect(m, reads.lane[n], lanes.stream[n])
             m.d.comb += sequencer.lane_error_code[n].eq(lanes.error_code[n])
-        results_idle = ~(pixels.o.valid | maxima.busy | requant.busy | writeback.busy | aligner.busy)
+        results_idle = ~(pixels.o.valid | maxima.busy | totals.busy | requant.busy | writeback.busy | aligner.busy)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
             lanes.start.eq(sequencer.layer_start),
@@ -151,6 +154,7 @@ class Top(wiring.Component):
             sequencer.stalled_lanes.eq(lanes.stalled_lanes),
             sequencer.layer_idle.eq(lanes.done & results_idle),
             maxima.maximum.eq(descriptor.maximum),
+            totals.total.eq(descriptor.total),
             requant.uniform.eq(descriptor.uniform),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),

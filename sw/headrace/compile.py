@@ -7,6 +7,7 @@ from math import gcd
 
 import numpy as np
 
+from .averages import lower_by_words
 from .coding import Coding, Effort, Strips, choose_coding
 from .config import Config
 from .errors import CompileError
@@ -16,7 +17,7 @@ from .isa import SLOTS, table_beats
 from .layers import Lowered, Range, ceil_div, check_layer, check_sums, lower, output_range, strips
 from .layout import place
 from .link import Cut, Part, link
-from .network import Network
+from .network import GlobalAveragePool, Network
 from .placement import Placement
 
 Progress = Callable[[int, int, str], None]
@@ -82,7 +83,9 @@ def compile_op(
 ) -> Part:
     """One layer whose inputs lie at `sources`, with `values`; its output goes to `y`, in an order of its own."""
     layer, x = op.layer, sources[0]
-    lowered = lower(layer, x, config.pixels, (y.height, y.width), sources[1] if len(sources) > 1 else None)
+    lowered = lower_by_words(layer, x, config) if isinstance(layer, GlobalAveragePool) else None
+    if lowered is None:
+        lowered = lower(layer, x, config.pixels, (y.height, y.width), sources[1] if len(sources) > 1 else None)
     check_layer(layer.name, lowered, config)
     cuts = cut(op, x, y, lowered, config)
     longest = max(one.words for one in cuts)

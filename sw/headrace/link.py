@@ -164,6 +164,7 @@ def layer_descriptor(part: Part, cut: Cut) -> dict[str, int]:
         "flat": y.takes_words(lowered.pitch, columns, config.pixels),
         "uniform": lowered.uniform,
         "gathered": gathered,
+        "total": lowered.total,
         "beats": part.table_bytes // BEAT_BYTES,
         "x_address": address % config.x_bytes,
         "in_channels": lowered.in_channels,

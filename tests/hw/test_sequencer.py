@@ -110,6 +110,9 @@ INVALID = {
     "layer: gathered, not uniform": layer(gathered=1, words=1),
     "layer: gathered, of several words": layer(gathered=1, uniform=1, words=2),
     "layer: gathered maxima": layer(gathered=1, uniform=1, words=1, maximum=1),
+    "layer: totals of several words": layer(total=1, words=2),
+    "layer: totals of maxima": layer(total=1, words=1, maximum=1),
+    "layer: gathered totals": layer(total=1, gathered=1, uniform=1, words=1),
     "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6, 0) - 1),
     "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6, 0) + 1),
 }
@@ -127,7 +130,9 @@ EXTREME = {
         phases=255,
         pitch=65535,
     ),
-    "layer: smallest": layer(in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1),
+    "layer: smallest, totals": layer(
+        in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1, total=1
+    ),
     "layer: gathered": layer(gathered=1, uniform=1, words=1, beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 1, 0)),
     "load: last lane": load(lane_from=CONFIG.lanes - 1, lane_to=CONFIG.lanes),
 }

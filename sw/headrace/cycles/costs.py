@@ -31,6 +31,8 @@ OUTPUT_WORDS = 16
 """Words between a lane and the write-back at most: maxima, requantisation, buffers."""
 OUTPUT_DELAY = 15
 """Cycles that a word takes from there to there."""
+TOTAL_DELAY = 2
+"""That its sum over all pixels takes longer."""
 GATHER_DELAY = 1
 """From the last of the rows that make one word to that word."""
 

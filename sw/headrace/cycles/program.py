@@ -115,7 +115,7 @@ class Timeline:
             front = Front(ports[0], tables, max(asked + 1, idle + costs.LAYER_GAP), ahead)
             run, requested, waits = self._layer(next(layers), ports, asked, front)
             tables_wait = round(front.start - idle - costs.LAYER_GAP)
-            idle = front.begin + run.end + costs.DRAIN
+            idle = front.begin + run.end + costs.DRAIN + costs.TOTAL_DELAY * fields["total"]
             result.append(
                 DescriptorCycles(round(front.start), round(idle), round(idle) - before, run, tables_wait, waits)
             )
