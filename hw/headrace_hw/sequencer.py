@@ -33,12 +33,16 @@ class Sequencer(wiring.Component):
     (`streams_known`) and those of the present layer have been requested. LOAD, STORE and END are the front's own and
     wait for the back. A layer begins at most LAYER_GAP cycles after the one before, if its tables have arrived by then.
 
+    `lanes_start`, which follows `lanes_clear`, makes the lanes ready for the coming layer: in the cycle of
+    `layer_start`, or before it while the present layer's results are on their way. They decode only while `running`, so
+    that what they read has been written.
+
     The first error ends the program: a cycle later, two if it is a lane's, `fail` pulses with `error`, then the
-    sequencer stays busy, holding `clear` and `forget`, until the AXI masters and all that writes activations are idle,
-    and can be started anew. `clear` also follows each layer.
+    sequencer stays busy, holding both `clear`s and `forget`, until the AXI masters and all that writes activations are
+    idle, and can be started anew. `clear` also follows each layer.
     """
 
-    LAYER_GAP = 4
+    LAYER_GAP = 3
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -84,7 +88,10 @@ class Sequencer(wiring.Component):
                 "bank": Out(1),
                 "layer_start": Out(1),
                 "running": Out(1),
-                "layer_idle": In(1),
+                "lanes_idle": In(1),
+                "results_idle": In(1),
+                "lanes_clear": Out(1),
+                "lanes_start": Out(1),
                 "clear": Out(1),
                 "forget": Out(1),
                 "lane_error": In(config.lanes),
@@ -106,6 +113,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             self.busy.eq(self._working | self._draining),
             self.clear.eq(self._draining),
+            self.lanes_clear.eq(self._draining),
             self.forget.eq(self._draining),
             self._fault_lane.eq(NOBODY),
         ]
@@ -306,22 +314,47 @@ class Sequencer(wiring.Component):
             with self._state(m, "IDLE", "IDLE"):
                 m.d.comb += self._back_idle.eq(1)
                 with m.If(self._offered & ~self.fail):
-                    m.d.comb += [self._took.eq(1), self.layer_start.eq(1)]
-                    m.d.sync += [
-                        self.descriptor.eq(self.coming),
-                        self.bank.eq(self.coming_bank),
-                        self._run_number.eq(self._number),
-                    ]
+                    m.d.comb += [self._took.eq(1), self.lanes_start.eq(1)]
                     m.next = "RUN"
             with self._state(m, "RUN", "IDLE"):
                 m.d.comb += self.running.eq(1)
-                with m.If(self.layer_idle & self.streams_ended):
-                    m.next = "VERIFY"
+                with m.If(self.lanes_idle & self.streams_ended):
+                    with m.If(self.results_idle):
+                        m.next = "VERIFY"
+                    with m.Elif(self._offered):
+                        m.next = "CLEAR"
             with self._state(m, "VERIFY", "IDLE"):
-                m.d.comb += [self.clear.eq(1), self._profile.eq(1)]
-                with m.If(self._differs):
-                    m.d.comb += [self._fault.eq(ErrorCode.SIGNATURE), self._front_fault.eq(0)]
+                m.d.comb += self.lanes_clear.eq(1)
+                self._verify(m)
                 m.next = "IDLE"
+
+            # The results of the present layer are on their way: its lanes are made ready for the next one.
+            with self._state(m, "CLEAR", "IDLE"):
+                m.d.comb += self.lanes_clear.eq(1)
+                m.next = "PREPARE"
+            with self._state(m, "PREPARE", "IDLE"):
+                m.d.comb += self.lanes_start.eq(1)
+                m.next = "PREPARED"
+            with self._state(m, "PREPARED", "IDLE"):
+                with m.If(self.results_idle):
+                    self._verify(m)
+                    m.d.comb += self._took.eq(~self._differs & ~self.fail)
+                    m.next = "IDLE"
+                    with m.If(self._took):
+                        m.next = "RUN"
+        m.d.comb += self.layer_start.eq(self._took)
+        with m.If(self._took):
+            m.d.sync += [
+                self.descriptor.eq(self.coming),
+                self.bank.eq(self.coming_bank),
+                self._run_number.eq(self._number),
+            ]
+
+    def _verify(self, m: Module) -> None:
+        """The layer has ended."""
+        m.d.comb += [self.clear.eq(1), self._profile.eq(1)]
+        with m.If(self._differs):
+            m.d.comb += [self._fault.eq(ErrorCode.SIGNATURE), self._front_fault.eq(0)]
 
     def _faults(self, m: Module) -> None:
         """Whatever comes first, in order of how much it explains."""
