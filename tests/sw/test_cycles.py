@@ -152,7 +152,7 @@ def test_streams_are_asked_for_while_tables_come() -> None:
     port = Port(Memory(1.0, 10), CONFIGS["demo"])
     tables = Blocks(0, [32, 200], mark=12)
     known = tables.reach_mark(port)
-    front = Front(port, tables, 0, Blocks(2, [32]))
+    front = Front(port, tables, 0, NEVER, -NEVER, Blocks(2, [32]))
     needs = [StreamNeed([4, 16], [0.0, 40.0], [-NEVER, 30.0])] * 2
     arrivals, requested = port.serve(known + costs.STREAMS_KNOWN, needs, front)
     assert all(first < front.start < second for first, second in arrivals)
@@ -160,11 +160,28 @@ def test_streams_are_asked_for_while_tables_come() -> None:
     assert front.start == tables.arrived[-1] + costs.TABLES_KNOWN
 
 
+@pytest.mark.parametrize(
+    ("known", "left", "start", "begin"),
+    [
+        (100, 180, 201, 201 + costs.FIRST_DECODED),  # long prepared
+        (100, 195, 201, 197 + costs.FIRST_SYMBOL),
+        (200, 180, 203, 202 + costs.FIRST_SYMBOL),
+        (201, 180, 203, 203 + costs.FIRST_SYMBOL),  # its tables came too late
+        (300, 180, 300, 300 + costs.FIRST_SYMBOL),
+        (100, NEVER, 203, 203 + costs.FIRST_SYMBOL),
+    ],
+)
+def test_lanes_start_while_results_are_on_their_way(known: float, left: float, start: float, begin: float) -> None:
+    front = Front(Port(Memory(), CONFIGS["demo"]), Blocks(0, [8]), known, left, 200, Blocks(0, []))
+    front.finish_tables()
+    assert (front.start, front.begin) == (start, begin)
+
+
 def test_lanes_take_turns_from_layer_to_layer() -> None:
     config = CONFIGS["demo"]
     port = Port(Memory(1.0, 10), config)
     one, none = StreamNeed([4], [0.0], [-NEVER]), StreamNeed([], [], [])
-    front = Front(port, Blocks(0, [8]), 0, Blocks(0, []))
+    front = Front(port, Blocks(0, [8]), 0, NEVER, -NEVER, Blocks(0, []))
     port.serve(0, [one, none, none], front)
     ((first,), (second,), _), _ = port.serve(0, [one, one, none], front)
     assert second < first

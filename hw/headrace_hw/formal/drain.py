@@ -21,7 +21,7 @@ class DrainHarness(Harness):
 
     name = "sequencer"
     properties = "one error or end a program; after an error nothing is asked for, busy until masters idle, no longer"
-    depth, induction, cover_depth = 10, 2, 20
+    depth, induction, cover_depth = 10, 2, 24
 
     def build(self, m: Module) -> None:
         dut = load("headrace_hw.sequencer", self.edits).Sequencer(CONFIG)

@@ -73,13 +73,17 @@ class Front:
     """The front while a layer's streams are served: first the rest of the layer's own tables, `tables`, then, once
     the layer runs, the blocks of the next descriptor, `following`, whose times are since the layer's start until then.
 
-    The layer starts at `start`, at `earliest` if its tables are there; its lanes decode from `begin` on. Both are NEVER
-    until all tables are requested.
+    The layer is known of at `earliest`. The one before had left the lanes at `left`, NEVER where there was none, and
+    ended at `idle`. The layer starts at `start`; its lanes decode from `begin` on. Both are NEVER until all tables are
+    requested.
     """
 
-    def __init__(self, port: BlockPort, tables: Blocks, earliest: float, following: Blocks) -> None:
+    def __init__(
+        self, port: BlockPort, tables: Blocks, earliest: float, left: float, idle: float, following: Blocks
+    ) -> None:
         self.start = self.begin = NEVER
-        self._port, self._blocks, self._earliest, self._following = port, tables, earliest, following
+        self._port, self._blocks, self._following = port, tables, following
+        self._earliest, self._left, self._idle = earliest, left, idle
         self._look()
 
     def time(self, port: BlockPort) -> float:
@@ -98,7 +102,13 @@ class Front:
 
     def _look(self) -> None:
         if self.start == NEVER and self._blocks.time == NEVER:
-            self.start = max(self._earliest, self._blocks.arrived[-1] + costs.TABLES_KNOWN)
-            self.begin = self.start + costs.FIRST_SYMBOL
+            known = max(self._earliest, self._blocks.arrived[-1] + costs.TABLES_KNOWN)
+            prepared = max(known, self._left)
+            if prepared <= self._idle:
+                lanes = prepared + costs.LANES_GAP
+                self.start = max(self._idle, lanes) + costs.PREPARED_GAP
+            else:
+                lanes = self.start = max(known, self._idle + costs.LAYER_GAP)
+            self.begin = max(self.start + costs.FIRST_DECODED, lanes + costs.FIRST_SYMBOL)
             self._blocks = self._following
             self._blocks.time += self.start

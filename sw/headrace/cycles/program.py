@@ -99,6 +99,7 @@ class Timeline:
         program, layers = self.image.program, iter(self._layers)
         result: list[DescriptorCycles] = []
         idle = requested = 0.0  # when the back had ended its layer, when that layer's streams were requested
+        left = NEVER  # when that layer had left the lanes
         ahead = self._blocks(2, program[0])
         for number, fields in enumerate(program):
             following = program[number + 1] if number + 1 < len(program) else None
@@ -106,15 +107,16 @@ class Timeline:
             if fields["opcode"] != Opcode.LAYER:
                 (arrived,) = ahead.finish(ports[0])
                 begin = max(arrived + costs.DESCRIPTOR_CHECK, idle) + 1
-                idle = begin + self._transfer(fields, begin, ports)
+                idle, left = begin + self._transfer(fields, begin, ports), NEVER
                 result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
                 ahead = self._blocks(idle + costs.NEXT_DESCRIPTOR, following)
                 continue
             asked = max(ahead.reach_mark(ports[0]) + costs.STREAMS_KNOWN, requested)
             tables, ahead = ahead, self._blocks(2, following)
-            front = Front(ports[0], tables, max(asked + 1, idle + costs.LAYER_GAP), ahead)
+            front = Front(ports[0], tables, asked + 1, left, idle, ahead)
             run, requested, waits = self._layer(next(layers), ports, asked, front)
-            tables_wait = round(front.start - idle - costs.LAYER_GAP)
+            tables_wait = max(round(front.start - idle) - costs.LAYER_GAP, 0)
+            left = front.begin + run.left + costs.LANES_LEFT
             idle = front.begin + run.end + costs.DRAIN + costs.TOTAL_DELAY * fields["total"]
             result.append(
                 DescriptorCycles(round(front.start), round(idle), round(idle) - before, run, tables_wait, waits)
