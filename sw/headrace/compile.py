@@ -39,7 +39,8 @@ def compile_network(
             progress(index, len(graph.ops), op.layer.name)
         sources = [state.placement(source) for source in op.sources]
         values = [state.values(source) for source in op.sources]
-        parts.append(compile_op(op, sources, state.placement(op.target), values, config, effort))
+        before = parts[-1].coding.run if parts else 0
+        parts.append(compile_op(op, sources, state.placement(op.target), values, config, effort, before))
         state.write(op.target, parts[-1].encoded.order, output_range(op.layer, values))
     return link(network, config, parts, state.placement(0, False), state.placement(graph.output))
 
@@ -80,8 +81,12 @@ def compile_op(
     values: list[Range],
     config: Config,
     effort: Effort = Effort.DEFAULT,
+    before: int = 0,
 ) -> Part:
-    """One layer whose inputs lie at `sources`, with `values`; its output goes to `y`, in an order of its own."""
+    """One layer whose inputs lie at `sources`, with `values`; its output goes to `y`, in an order of its own.
+
+    The descriptor before its first one takes about `before` cycles.
+    """
     layer, x = op.layer, sources[0]
     lowered = lower_by_words(layer, x, config) if isinstance(layer, GlobalAveragePool) else None
     if lowered is None:
@@ -93,7 +98,7 @@ def compile_op(
     beats = table_beats(config.lanes, 0, taps, masks, 0, len(lowered.matrix), lowered.uniform)
     slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (longest - 1).bit_length())
     gathers = config.gathers and lowered.gathers and y.plane == y.strips == 1
-    work = Strips(tuple(one.words for one in cuts), beats, x.strips, config.read_ports, gathers)
+    work = Strips(tuple(one.words for one in cuts), beats, x.strips, config.read_ports, gathers, before)
     reach = min(low for low, _ in values), max(high for _, high in values)
     try:
         coding = choose_coding(lowered.matrix, config, work, slots, effort)
