@@ -87,13 +87,13 @@ class Bench:
         dut = self.dut
         beats: deque[tuple[int, int, int, int, int]] = deque()  # data, error, of a block, lane, layer
         wait = load_busy = writing = tabling = 0
-        tables_done, results_left, half = False, 0, 0
+        tables_done, results_left, lanes_half = False, 0, 0
         lanes_left: int | None = None  # cycles; None: not started
         requested = 0  # layers whose streams have been
         ctx.set(dut.stalled_lanes, STALLED)
         while True:
             willing = next(self.willing)
-            show = bool(beats) and not wait and willing
+            show = bool(beats) and not wait and willing and not (beats[0][2] and ctx.get(dut.blocks_wait))
             data, error, block, lane, half = beats[0] if show else (0x5A5A, 1, 1, 0, 0)
             shown = {"valid": show, "data": data, "error": error, "of_block": block, "lane": lane, "layer": half}
             ctx.set(dut.beat, [shown])
@@ -102,7 +102,7 @@ class Bench:
             ctx.set(dut.o_read.ready, willing and not blocks_wait)
             ctx.set(dut.reader_idle, not beats)
             ctx.set(dut.streams_requested, not streams_wait)
-            ctx.set(dut.streams_ended, half not in streams_wait)
+            ctx.set(dut.streams_ended, lanes_half not in streams_wait)
             ctx.set(dut.load_busy, load_busy > 0)
             ctx.set(dut.o_write.ready, willing and not writing)
             ctx.set(dut.writes_idle, not writing)
@@ -171,7 +171,7 @@ class Bench:
             if lanes_start:
                 assert tables_done, "the layer's tables have not arrived"
                 assert lanes_left is None, "the lanes are those of another layer"
-                lanes_left, half = 12 * RUN_CYCLES if self.run_long else RUN_CYCLES, coming_bank
+                lanes_left, lanes_half = 12 * RUN_CYCLES if self.run_long else RUN_CYCLES, coming_bank
             if layer_start:
                 assert lanes_left is not None and results_left == 0
                 self.events.append(("layer", ctx.get(dut.descriptor.layer)))
