@@ -74,7 +74,8 @@ STORE_START = 6
 STREAMS_KNOWN = 2
 """From the last beat that says where a layer's streams are to their request."""
 NEXT_DESCRIPTOR = 2
-"""From the end of a LOAD or STORE to the front's request of the next descriptor."""
+"""From the start of a LOAD or STORE to the front's request of the next descriptor, and from its end to when that is
+taken."""
 TABLES_KNOWN = 3
 """From a layer's last table beat to its start."""
 

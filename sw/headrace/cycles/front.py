@@ -25,17 +25,21 @@ class BlockPort(Protocol):
 
 class Blocks:
     """Blocks that are asked for one after the other, the first one at `time`: a descriptor and the tables it names.
+    Beats of the first one wait until `taken`.
 
     `arrived`: when the last beat of each had come. `time`: when the next burst can be requested, NEVER behind the last.
     `known`: when the first `mark` beats of the last block had come, NEVER until they are requested.
     """
 
-    def __init__(self, time: float, sizes: Sequence[int], beat_cycles: int = 1, mark: int = 1) -> None:
+    def __init__(
+        self, time: float, sizes: Sequence[int], beat_cycles: int = 1, mark: int = 1, taken: float = 0.0
+    ) -> None:
         self.time = time + costs.BLOCK_REQUEST if sizes else NEVER
         self.arrived: list[float] = []
         self.known = NEVER
         self._sizes, self._beat_cycles, self._mark = list(sizes), beat_cycles, mark
         self._left = sizes[0] if sizes else 0
+        self._taken = taken
 
     def send(self, port: BlockPort) -> None:
         """Request the next burst."""
@@ -49,6 +53,8 @@ class Blocks:
         self._left -= beats
         if self._left:
             return
+        if not self.arrived:
+            port.free = max(port.free, self._taken + self._sizes[0])
         self.arrived.append(port.free)
         if len(self.arrived) == len(self._sizes):
             self.time = NEVER

@@ -109,7 +109,7 @@ class Timeline:
                 begin = max(arrived + costs.DESCRIPTOR_CHECK, idle) + 1
                 idle, left = begin + self._transfer(fields, begin, ports), NEVER
                 result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
-                ahead = self._blocks(idle + costs.NEXT_DESCRIPTOR, following)
+                ahead = self._blocks(begin + costs.NEXT_DESCRIPTOR, following, idle + costs.NEXT_DESCRIPTOR)
                 continue
             asked = max(ahead.reach_mark(ports[0]) + costs.STREAMS_KNOWN, requested)
             tables, ahead = ahead, self._blocks(2, following)
@@ -123,12 +123,13 @@ class Timeline:
             )
         return result
 
-    def _blocks(self, time: float, fields: Mapping[str, int] | None) -> Blocks:
-        """What the front fetches for a descriptor before it can run, asked for at `time`."""
+    def _blocks(self, time: float, fields: Mapping[str, int] | None, taken: float = 0.0) -> Blocks:
+        """What the front fetches for a descriptor before it can run, asked for at `time`, the descriptor itself taken
+        from `taken` on."""
         if fields is None:
             return Blocks(time, [])
         tables = [fields["beats"]] if fields["opcode"] == Opcode.LAYER else []
-        return Blocks(time, [DESCRIPTOR_BEATS, *tables], mark=LANE_TABLES * self.config.lanes)
+        return Blocks(time, [DESCRIPTOR_BEATS, *tables], mark=LANE_TABLES * self.config.lanes, taken=taken)
 
     def _transfer(self, fields: Mapping[str, int], begin: float, ports: Sequence[Port]) -> float:
         """Cycles of LOAD, STORE and END."""
