@@ -94,6 +94,7 @@ class Top(wiring.Component):
             reads.request.eq(sequencer.stream_request),
             reads.switch.eq(sequencer.lanes_start),
             reads.clear.eq(sequencer.forget),
+            reads.blocks_first.eq(~sequencer.running),  # the coming layer waits for its tables
             reads.block_ready.eq(Mux(sequencer.loading, loader.i.ready, ~sequencer.blocks_wait)),
             loader.i.valid.eq(block_valid & sequencer.loading),
             loader.i.payload.eq(block.data),

@@ -89,7 +89,7 @@ class Front:
     ) -> None:
         self.start = self.begin = NEVER
         self._port, self._blocks, self._following = port, tables, following
-        self._earliest, self._left, self._idle = earliest, left, idle
+        self._earliest, self._left, self.idle = earliest, left, idle
         self._look()
 
     def time(self, port: BlockPort) -> float:
@@ -110,11 +110,11 @@ class Front:
         if self.start == NEVER and self._blocks.time == NEVER:
             known = max(self._earliest, self._blocks.arrived[-1] + costs.TABLES_KNOWN)
             prepared = max(known, self._left)
-            if prepared <= self._idle:
+            if prepared <= self.idle:
                 lanes = prepared + costs.LANES_GAP
-                self.start = max(self._idle, lanes) + costs.PREPARED_GAP
+                self.start = max(self.idle, lanes) + costs.PREPARED_GAP
             else:
-                lanes = self.start = max(known, self._idle + costs.LAYER_GAP)
+                lanes = self.start = max(known, self.idle + costs.LAYER_GAP)
             self.begin = max(self.start + costs.FIRST_DECODED, lanes + costs.FIRST_SYMBOL)
             self._blocks = self._following
             self._blocks.time += self.start
