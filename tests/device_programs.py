@@ -214,9 +214,11 @@ class LayerProgram:
         lane_of = np.repeat(np.arange(self.config.lanes), self.encoded.lane_rows)
         for channel, (row, lane) in enumerate(zip(self.encoded.order, lane_of, strict=True)):
             for pixel in range(1 if d.get("gathered") else d["words"] * p):
+                read = range(p if pixel == 0 else 0) if d.get("total") else [pixel]
                 products = [
-                    int(weight) * self._read(before[lane], lane, position, pixel)
+                    int(weight) * self._read(before[lane], lane, position, one)
                     for position, weight in enumerate(self.weights[row])
+                    for one in read
                     if weight
                 ]
                 acc = max(products, default=0) if d.get("maximum") else sum(products)

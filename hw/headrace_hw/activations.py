@@ -101,8 +101,9 @@ class ActivationMemory(wiring.Component):
         word = self.address[low:]
         banks = []
         given = self.i_write.payload
-        write_data, write_word = Signal(8 * pixels), Signal.like(given.word)
-        even_mask, odd_mask = Signal(pixels), Signal(pixels)
+        # A lane's state may be reset while writes of the layer before are on their way.
+        write_data, write_word = Signal(8 * pixels, reset_less=True), Signal.like(given.word, reset_less=True)
+        even_mask, odd_mask = Signal(pixels, reset_less=True), Signal(pixels, reset_less=True)
         kept = (given.piece >= self.keep_from) & (given.piece < self.keep_to)
         writes = self.i_write.valid & Mux(given.load, self.load_enable, kept)
         below = Mux(given.load, 0, self.keep_from >> (low - (keep_bytes(pixels) - 1).bit_length()))

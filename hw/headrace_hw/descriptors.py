@@ -72,6 +72,7 @@ def _within(m: Module, layer: data.View, config: Config) -> Signal:
         layer.slot_shift <= isa.SLOT_SHIFT_MAX,
         layer.clamp_low <= layer.clamp_high,
         ~layer.gathered | (layer.uniform & ~layer.maximum & (layer.words == 1) & config.gathers),
+        ~layer.total | (~layer.gathered & ~layer.maximum & (layer.words == 1)),
     ]
     each, within = Signal(len(holds)), Signal()
     m.d.sync += [each.eq(Cat(holds)), within.eq(each.all())]

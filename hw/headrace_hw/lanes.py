@@ -26,11 +26,12 @@ from .stalls import COUNT_BITS, StallCounters
 
 
 class Lanes(wiring.Component):
-    """`start` (a pulse) begins a layer on all lanes; `done` is high when every row has left through `o`.
+    """`start` (a pulse) begins a layer on all lanes; `done` is high when every row has left through `o`. They decode
+    while `running`, which may come later.
 
     Tables arrive ahead, while another layer runs; a lane takes over what its own entries say at `start`, which must
-    come two cycles after the last table beat at the earliest. `table_phases` are the phases of the layer whose tables
-    arrive.
+    come two cycles after the last table beat at the earliest, and what it keeps at `keep_start`, when all results of
+    the layer before have been written. `table_phases` are the phases of the layer whose tables arrive.
 
     `gathered` is the layer's, as RowArbiter needs it.
     `clear` resets all state but tables, activations and stall counts. `read_address` reads lane 0's activations; see
@@ -53,6 +54,7 @@ class Lanes(wiring.Component):
                 "load_to": In(8),
                 "gathered": In(1),
                 "start": In(1),
+                "keep_start": In(1),
                 "running": In(1),
                 "clear": In(1),
                 "count_start": In(1),
@@ -87,10 +89,9 @@ class Lanes(wiring.Component):
                 "first_channel": range(config.channels),
                 "first_table": isa.CODE_TABLE_BITS,
                 "first_word": word_bits,
-                "keep_from": signed(INDEX_BITS),
-                "keep_to": signed(INDEX_BITS),
             }
         )
+        keeps = data.StructLayout({"keep_from": signed(INDEX_BITS), "keep_to": signed(INDEX_BITS)})
         done, stalled = Signal(config.lanes), Signal(config.lanes)
         for n in range(config.lanes):
             lane = Lane(config, n)
@@ -101,6 +102,7 @@ class Lanes(wiring.Component):
             connect(m, flipped(self.layer), lane.layer)
             connect(m, lane.o, arbiter.i[n])
             coming, present = Signal(dealt, name=f"coming_{n}"), Signal(dealt, name=f"present_{n}")
+            coming_keep, keep = Signal(keeps, name=f"coming_keep_{n}"), Signal(keeps, name=f"keep_{n}")
             entry = self.table.valid & (self.table.table == Table.LANES)
             with m.If(entry & (self.table.index == config.lanes + n)):
                 m.d.sync += [
@@ -110,9 +112,14 @@ class Lanes(wiring.Component):
                     coming.first_word.eq(rows_entry.first_word),
                 ]
             with m.If(entry & (self.table.index == 2 * config.lanes + n)):
-                m.d.sync += [coming.keep_from.eq(keep_entry.keep_from), coming.keep_to.eq(keep_entry.keep_to)]
+                m.d.sync += [
+                    coming_keep.keep_from.eq(keep_entry.keep_from),
+                    coming_keep.keep_to.eq(keep_entry.keep_to),
+                ]
             with m.If(self.start):
                 m.d.sync += present.eq(coming)
+            with m.If(self.keep_start):
+                m.d.sync += keep.eq(coming_keep)
             started = Signal(name=f"started_{n}")  # a cycle later, when `present` holds
             m.d.sync += started.eq(self.start)
             m.d.comb += [
@@ -123,8 +130,8 @@ class Lanes(wiring.Component):
                 lane.first_channel.eq(present.first_channel),
                 lane.first_table.eq(present.first_table),
                 lane.first_word.eq(present.first_word),
-                lane.keep_from.eq(present.keep_from),
-                lane.keep_to.eq(present.keep_to),
+                lane.keep_from.eq(keep.keep_from),
+                lane.keep_to.eq(keep.keep_to),
                 lane.load_enable.eq((n >= self.load_from) & (n < self.load_to)),
                 lane.read_address.eq(self.read_address),
                 done[n].eq(lane.done),

@@ -21,6 +21,7 @@ class ReadSide(wiring.Component):
     """Port p serves lanes p, p + ports, ...; port 0 serves blocks too, before lane bursts. Every beat that arrives
     passes by `beat` for one cycle.
 
+    With `blocks_first`, lanes of port 0 wait until all of a block has been requested.
     Beats of a block wait for `block_ready`; those of lanes have their place reserved. `request`, `requested`, `switch`
     and `ended`: see LaneFetcher. `clear` forgets blocks and streams that have not been requested, and requests nothing
     more; it may be held while the masters are not idle, and beats are thrown away then.
@@ -33,6 +34,7 @@ class ReadSide(wiring.Component):
             {
                 "i_block": In(stream.Signature(Block)),
                 "i_stream": In(stream.Signature(LaneStream(lane_bits), always_ready=True)),
+                "blocks_first": In(1),
                 "block_ready": In(1),
                 "beat": Out(data.ArrayLayout(Beat, config.read_ports)),
                 "lane": Out(stream.Signature(64)).array(config.lanes),
@@ -106,7 +108,7 @@ class ReadSide(wiring.Component):
         lane_request, request = fetcher.o_request, master.i
         of_block = 1 << (fetcher.tag_bits + 1)
         m.d.comb += [
-            block_turn.eq(Mux(waiting, waiting_block, splitter.o.valid)),
+            block_turn.eq(Mux(waiting, waiting_block, splitter.o.valid | (self.blocks_first & ~splitter.i.ready))),
             request.valid.eq(Mux(block_turn, splitter.o.valid, lane_request.valid) & ~self.clear),
             request.payload.address.eq(Mux(block_turn, splitter.o.payload.address, lane_request.payload.address)),
             request.payload.beats.eq(Mux(block_turn, splitter.o.payload.beats, lane_request.payload.beats)),

@@ -31,14 +31,19 @@ class Sequencer(wiring.Component):
     memories, which it then gives to the back: the back runs layers, of `descriptor` and half `bank`. So the front is
     one layer ahead; streams of the coming layer are requested too (`stream_request`) once their addresses have arrived
     (`streams_known`) and those of the present layer have been requested. LOAD, STORE and END are the front's own and
-    wait for the back. A layer begins at most LAYER_GAP cycles after the one before, if its tables have arrived by then.
+    wait for the back. While a LOAD or STORE is under way, the next descriptor is requested; its beats wait while
+    `blocks_wait`. A layer begins at most LAYER_GAP cycles after the one before, if its tables have arrived by then.
+
+    `lanes_start`, which follows `lanes_clear`, makes the lanes ready for the coming layer: in the cycle of
+    `layer_start`, or before it while the present layer's results are on their way. They decode only while `running`, so
+    that what they read has been written.
 
     The first error ends the program: a cycle later, two if it is a lane's, `fail` pulses with `error`, then the
-    sequencer stays busy, holding `clear` and `forget`, until the AXI masters and all that writes activations are idle,
-    and can be started anew. `clear` also follows each layer.
+    sequencer stays busy, holding both `clear`s and `forget`, until the AXI masters and all that writes activations are
+    idle, and can be started anew. `clear` also follows each layer.
     """
 
-    LAYER_GAP = 4
+    LAYER_GAP = 3
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -73,6 +78,7 @@ class Sequencer(wiring.Component):
                 "coming": Out(DESCRIPTOR),
                 "coming_bank": Out(1),
                 "loading": Out(1),
+                "blocks_wait": Out(1),
                 "load_start": Out(1),
                 "load_busy": In(1),
                 "store_start": Out(1),
@@ -84,7 +90,10 @@ class Sequencer(wiring.Component):
                 "bank": Out(1),
                 "layer_start": Out(1),
                 "running": Out(1),
-                "layer_idle": In(1),
+                "lanes_idle": In(1),
+                "results_idle": In(1),
+                "lanes_clear": Out(1),
+                "lanes_start": Out(1),
                 "clear": Out(1),
                 "forget": Out(1),
                 "lane_error": In(config.lanes),
@@ -106,6 +115,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             self.busy.eq(self._working | self._draining),
             self.clear.eq(self._draining),
+            self.lanes_clear.eq(self._draining),
             self.forget.eq(self._draining),
             self._fault_lane.eq(NOBODY),
         ]
@@ -167,12 +177,15 @@ class Sequencer(wiring.Component):
             range(max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES) + 1)
         )  # beats; of a check, cycles
         requested = Signal()  # the coming layer's streams
+        asked, moved = Signal(), Signal()  # for the next descriptor, while a block moves; that it has
+        following = Signal(32)
         of_program = Signal()
         place = Signal(32)
         block = self.beat[0]
         block_valid = block.valid & block.of_block
         valid = valid_descriptor(m, coming, self._config)
         m.d.comb += [
+            following.eq(address + isa.DESCRIPTOR_BYTES),
             place.eq(coming.address + Mux(of_program, self.program, self.data)),
             self.o_read.payload.address.eq(place),
             self.o_read.payload.beats.eq(coming.beats),
@@ -185,6 +198,8 @@ class Sequencer(wiring.Component):
                     m.d.sync += [
                         self._working.eq(1),
                         address.eq(self.program),
+                        asked.eq(0),
+                        moved.eq(0),
                         self._number.eq(0),
                         self._profiled.eq(0),
                         self.cycles.eq(0),
@@ -269,10 +284,11 @@ class Sequencer(wiring.Component):
                 with m.If(self.o_read.ready):
                     m.next = "LOADING"
             with self._state(m, "LOADING", "DRAIN"):
-                m.d.comb += self.loading.eq(1)
+                m.d.comb += [self.loading.eq(left != 0), self.blocks_wait.eq(left == 0)]
+                self._ask(m, asked, following)
                 with m.If(block_valid):
                     m.d.sync += left.eq(left - 1)
-                with m.If((left == 0) & ~self.load_busy):
+                with m.If((left == 0) & ~self.load_busy & asked):
                     m.d.comb += self._profile.eq(1)
                     m.next = "NEXT"
             with self._state(m, "STORE", "DRAIN"):
@@ -280,13 +296,25 @@ class Sequencer(wiring.Component):
                 with m.If(self.o_write.ready):
                     m.next = "STORING"
             with self._state(m, "STORING", "DRAIN"):
-                with m.If(self.write_done):
+                m.d.comb += self.blocks_wait.eq(1)
+                self._ask(m, asked, following)
+                m.d.sync += moved.eq(moved | self.write_done)
+                with m.If((moved | self.write_done) & asked):
                     m.d.comb += self._profile.eq(1)
                     m.next = "NEXT"
 
             with self._state(m, "NEXT", "DRAIN"):
-                m.d.sync += [address.eq(address + isa.DESCRIPTOR_BYTES), self._number.eq(self._number + 1)]
+                m.d.comb += self.blocks_wait.eq(1)
+                m.d.sync += [
+                    address.eq(following),
+                    self._number.eq(self._number + 1),
+                    left.eq(DESCRIPTOR_BEATS),
+                    asked.eq(0),
+                    moved.eq(0),
+                ]
                 m.next = "FETCH"
+                with m.If(asked):
+                    m.next = "DESCRIPTOR"
             with self._state(m, "END", "DRAIN"):
                 with m.If(~(self._wrong | self.fail)):
                     m.d.comb += [self.finish.eq(1), self._profile.eq(1)]
@@ -299,6 +327,16 @@ class Sequencer(wiring.Component):
                 with m.If(self.reader_idle & self.writes_idle):
                     m.next = "IDLE"
 
+    def _ask(self, m: Module, asked: Signal, following: Signal) -> None:
+        """Request the next descriptor, once."""
+        m.d.comb += [
+            self.o_read.valid.eq(~asked),
+            self.o_read.payload.address.eq(following),
+            self.o_read.payload.beats.eq(DESCRIPTOR_BEATS),
+        ]
+        with m.If(self.o_read.ready):
+            m.d.sync += asked.eq(1)
+
     def _back(self, m: Module) -> None:
         self._differs = Signal()  # the layer's last beats have come some cycles before it ends
         m.d.sync += self._differs.eq(self._signature[self.bank] != self.descriptor.signature)
@@ -306,22 +344,47 @@ class Sequencer(wiring.Component):
             with self._state(m, "IDLE", "IDLE"):
                 m.d.comb += self._back_idle.eq(1)
                 with m.If(self._offered & ~self.fail):
-                    m.d.comb += [self._took.eq(1), self.layer_start.eq(1)]
-                    m.d.sync += [
-                        self.descriptor.eq(self.coming),
-                        self.bank.eq(self.coming_bank),
-                        self._run_number.eq(self._number),
-                    ]
+                    m.d.comb += [self._took.eq(1), self.lanes_start.eq(1)]
                     m.next = "RUN"
             with self._state(m, "RUN", "IDLE"):
                 m.d.comb += self.running.eq(1)
-                with m.If(self.layer_idle & self.streams_ended):
-                    m.next = "VERIFY"
+                with m.If(self.lanes_idle & self.streams_ended):
+                    with m.If(self.results_idle):
+                        m.next = "VERIFY"
+                    with m.Elif(self._offered):
+                        m.next = "CLEAR"
             with self._state(m, "VERIFY", "IDLE"):
-                m.d.comb += [self.clear.eq(1), self._profile.eq(1)]
-                with m.If(self._differs):
-                    m.d.comb += [self._fault.eq(ErrorCode.SIGNATURE), self._front_fault.eq(0)]
+                m.d.comb += self.lanes_clear.eq(1)
+                self._verify(m)
                 m.next = "IDLE"
+
+            # The results of the present layer are on their way: its lanes are made ready for the next one.
+            with self._state(m, "CLEAR", "IDLE"):
+                m.d.comb += self.lanes_clear.eq(1)
+                m.next = "PREPARE"
+            with self._state(m, "PREPARE", "IDLE"):
+                m.d.comb += self.lanes_start.eq(1)
+                m.next = "PREPARED"
+            with self._state(m, "PREPARED", "IDLE"):
+                with m.If(self.results_idle):
+                    self._verify(m)
+                    m.d.comb += self._took.eq(~self._differs & ~self.fail)
+                    m.next = "IDLE"
+                    with m.If(self._took):
+                        m.next = "RUN"
+        m.d.comb += self.layer_start.eq(self._took)
+        with m.If(self._took):
+            m.d.sync += [
+                self.descriptor.eq(self.coming),
+                self.bank.eq(self.coming_bank),
+                self._run_number.eq(self._number),
+            ]
+
+    def _verify(self, m: Module) -> None:
+        """The layer has ended."""
+        m.d.comb += [self.clear.eq(1), self._profile.eq(1)]
+        with m.If(self._differs):
+            m.d.comb += [self._fault.eq(ErrorCode.SIGNATURE), self._front_fault.eq(0)]
 
     def _faults(self, m: Module) -> None:
         """Whatever comes first, in order of how much it explains."""

@@ -22,6 +22,7 @@ from .requant import Requant
 from .sequencer import Sequencer
 from .shapes import Table, pixels_layout
 from .tables import TableLoader
+from .totals import Totals
 from .transfer import Loader, Storer
 from .writeback import WriteBack
 from .writer import BlockWriter
@@ -53,6 +54,7 @@ class Top(wiring.Component):
         maxima, writeback = Maxima(config), WriteBack(config)
         m.submodules.maxima = ResetInserter(sequencer.clear)(maxima)
         m.submodules.writeback = ResetInserter(sequencer.clear)(writeback)
+        m.submodules.totals = totals = ResetInserter(sequencer.clear)(Totals(config))
         m.submodules.requant = requant = Requant(config)
         m.submodules.pixels = pixels = Buffer(pixels_layout(config))
         m.submodules.aligner = aligner = WriteAligner(config)
@@ -90,9 +92,10 @@ class Top(wiring.Component):
             sequencer.streams_requested.eq(reads.requested),
             sequencer.streams_ended.eq(reads.ended.all()),
             reads.request.eq(sequencer.stream_request),
-            reads.switch.eq(sequencer.layer_start),
+            reads.switch.eq(sequencer.lanes_start),
             reads.clear.eq(sequencer.forget),
-            reads.block_ready.eq(~sequencer.loading | loader.i.ready),
+            reads.blocks_first.eq(~sequencer.running),  # the coming layer waits for its tables
+            reads.block_ready.eq(Mux(sequencer.loading, loader.i.ready, ~sequencer.blocks_wait)),
             loader.i.valid.eq(block_valid & sequencer.loading),
             loader.i.payload.eq(block.data),
             loader.start.eq(sequencer.load_start),
@@ -123,34 +126,37 @@ class Top(wiring.Component):
         connect(m, tables.o, requant.table)
         connect(m, tables.o, writeback.table)
         connect(m, lanes.o, maxima.i)
-        connect(m, maxima.o, requant.i)
+        connect(m, maxima.o, totals.i)
+        connect(m, totals.o, requant.i)
         connect(m, requant.o, pixels.i)
         connect(m, pixels.o, writeback.i)
         connect(m, aligner.o, lanes.i_write)
         for n in range(config.lanes):
             connect(m, reads.lane[n], lanes.stream[n])
             m.d.comb += sequencer.lane_error_code[n].eq(lanes.error_code[n])
-        results_idle = ~(pixels.o.valid | maxima.busy | requant.busy | writeback.busy | aligner.busy)
+        results_idle = ~(pixels.o.valid | maxima.busy | totals.busy | requant.busy | writeback.busy | aligner.busy)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
-            lanes.start.eq(sequencer.layer_start),
+            lanes.start.eq(sequencer.lanes_start),
+            lanes.keep_start.eq(sequencer.layer_start),
             lanes.load_from.eq(coming.lane_from),
             lanes.load_to.eq(coming.lane_to),
             lanes.table_phases.eq(coming.phases),
-            lanes.layer.bank.eq(sequencer.bank),
             lanes.gathered.eq(descriptor.gathered),
             requant.bank.eq(sequencer.bank),
             writeback.bank.eq(sequencer.bank),
             lanes.running.eq(sequencer.running),
-            lanes.clear.eq(sequencer.clear),
+            lanes.clear.eq(sequencer.lanes_clear),
             lanes.count_start.eq(sequencer.start),
             lanes.stall_read.eq(registers.stall_read),
             lanes.stall_lane.eq(registers.stall_lane),
             registers.stall.eq(lanes.stall),
             sequencer.lane_error.eq(lanes.error),
             sequencer.stalled_lanes.eq(lanes.stalled_lanes),
-            sequencer.layer_idle.eq(lanes.done & results_idle),
+            sequencer.lanes_idle.eq(lanes.done),
+            sequencer.results_idle.eq(results_idle),
             maxima.maximum.eq(descriptor.maximum),
+            totals.total.eq(descriptor.total),
             requant.uniform.eq(descriptor.uniform),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
@@ -158,8 +164,10 @@ class Top(wiring.Component):
             aligner.i.valid.eq(loader.o.valid | writeback.o.valid),
             aligner.i.payload.eq(Mux(loader.o.valid, loader.o.payload.as_value(), writeback.o.payload.as_value())),
         ]
-        for name in ("in_channels", "taps", "in_plane", "words", "phases", "slot_shift", "maximum", "code_tables"):
-            m.d.comb += getattr(lanes.layer, name).eq(descriptor[name])
+        with m.If(sequencer.lanes_start):  # the layer before may be `descriptor` still
+            for name in ("in_channels", "taps", "in_plane", "words", "phases", "slot_shift", "maximum", "code_tables"):
+                m.d.sync += getattr(lanes.layer, name).eq(coming[name])
+            m.d.sync += lanes.layer.bank.eq(sequencer.coming_bank)
         for name in writeback.geometry.signature.members:
             m.d.comb += getattr(writeback.geometry, name).eq(descriptor[name])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .code_tables import choose_tables
 from .config import Config
 from .differential import Walk
-from .isa import BEAT_BYTES, GATHERED_ROWS, SLOTS
+from .isa import BEAT_BYTES, GATHERED_ROWS, SLOTS, SYMBOL
 from .schedule import fresh_plan
 from .stream import MAX_RUN_OF_SYMBOL, EncodedLayer, Plan, encode_layer
 
@@ -39,7 +39,12 @@ ROUNDS = 3
 """Times that differential rows are cut into lanes, each time by what the lanes took the time before."""
 
 WORTHWHILE = 0.01
-"""Part of the busiest lane's cycles that its rows wait for their turn, from which on gathered rows are looked at."""
+"""Part of the busiest lane's cycles that its rows wait for their turn, from which on gathered rows are looked at; of
+all cycles that lanes wait for tables, from which on tables of few symbols are."""
+
+DEARER = (2, 4, 8, 16)
+"""Places of the symbol table cost so many times their bits, in codings of few symbols: where tables keep lanes waiting,
+literals can be the faster choice."""
 
 BITS_PER_CYCLE = 8
 """That a lane decodes in the long run."""
@@ -59,16 +64,26 @@ class Strips:
     """Over which the lanes read at once."""
     gathers: bool = False
     """Whether rows can leave gathered."""
+    before: int = 0
+    """Cycles of the descriptor before these, which runs while the first one's tables come."""
 
-    def cycles(self, encoded: EncodedLayer, gathered: bool = False) -> int:
-        """Cycles of all descriptors, estimated: reading the tables, then the longest of reading the streams, the
+    def runs(self, encoded: EncodedLayer, gathered: bool = False) -> list[int]:
+        """Cycles of each descriptor, estimated, once its tables have come: the longest of reading the streams, the
         busiest lane's work and the rows' way out.
         """
+        streams = -(-self.copies * encoded.sizes()["streams"] // (BEAT_BYTES * self.ports))
+        rows = self.copies * encoded.rows // (GATHERED_ROWS if gathered else 1)
+        return [max(streams, rows * words, *lane_cycles(encoded, words, gathered)) for words in self.words]
+
+    def waits(self, encoded: EncodedLayer, gathered: bool = False) -> int:
+        """Cycles in which no descriptor runs, as the next one's tables have not come."""
         sizes = encoded.sizes()
         tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES
-        streams = -(-self.copies * sizes["streams"] // (BEAT_BYTES * self.ports))
-        rows = self.copies * encoded.rows // (GATHERED_ROWS if gathered else 1)
-        return sum(tables + max(streams, rows * words, *lane_cycles(encoded, words, gathered)) for words in self.words)
+        return sum(max(tables - run, 0) for run in (self.before, *self.runs(encoded, gathered)[:-1]))
+
+    def cycles(self, encoded: EncodedLayer, gathered: bool = False) -> int:
+        """Cycles of all descriptors, estimated: both together."""
+        return sum(self.runs(encoded, gathered)) + self.waits(encoded, gathered)
 
 
 def lane_cycles(encoded: EncodedLayer, words: int, gathered: bool = False) -> list[int]:
@@ -97,6 +112,8 @@ class Coding:
     longest_run: int
     gathered: bool = False
     """Whether rows leave gathered: every lane has a multiple of GATHERED_ROWS."""
+    run: int = 0
+    """Cycles of the layer's last descriptor, estimated, once its tables have come."""
 
     @property
     def rows_differential(self) -> int:
@@ -121,13 +138,26 @@ def choose_coding(
     if strips.gathers and len(W) % GATHERED_ROWS == 0 and len(W) > WORTHWHILE * work:
         codings += _candidates(W, config, strips, slots, effort, True)
     cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
+    fastest = codings[cycles.index(min(cycles))]
+    if effort is not Effort.FAST and strips.waits(fastest.encoded, fastest.gathered) > WORTHWHILE * min(cycles):
+        codings += _dearer(W, config, fastest)
+        cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
     gathered = codings[cycles.index(min(cycles))].gathered  # which costs no bytes
     fast = [
         coding
         for coding, n in zip(codings, cycles, strict=True)
         if coding.gathered == gathered and n <= HARDLY_MORE * min(cycles)
     ]
-    return min(fast, key=lambda coding: sum(coding.encoded.sizes().values()))
+    chosen = min(fast, key=lambda coding: sum(coding.encoded.sizes().values()))
+    return replace(chosen, run=strips.runs(chosen.encoded, chosen.gathered)[-1])
+
+
+def _dearer(W: npt.NDArray[np.integer], config: Config, coding: Coding) -> Iterator[Coding]:
+    """The same with less and less symbols in the table."""
+    for factor in DEARER:
+        encoded = encode_layer(W, coding.plan, config.symbols, coding.longest_run, factor * SYMBOL.width)
+        if encoded.entries < coding.encoded.entries:
+            yield replace(coding, encoded=encoded)
 
 
 def _candidates(

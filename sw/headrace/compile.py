@@ -8,6 +8,7 @@ from math import gcd
 
 import numpy as np
 
+from .averages import lower_by_words
 from .batch import batched
 from .coding import Coding, Effort, Strips, choose_coding
 from .config import Config
@@ -19,7 +20,7 @@ from .isa import SLOTS, table_beats
 from .layers import Lowered, Range, ceil_div, check_layer, check_sums, lower, output_range, strips
 from .layout import place
 from .link import Band, Cut, Part, link
-from .network import Network
+from .network import GlobalAveragePool, Network
 from .placement import Placement
 from .upright import is_signal, upright
 
@@ -98,7 +99,8 @@ def _encode(network: Network, config: Config, progress: Progress | None, effort:
         sources = [[state.placement(source) for source in op.sources] for op in ops]
         values = [state.values(source) for source in ops[0].sources]
         targets = [(state.placement(op.target), graph.tensors[op.target].row) for op in ops]
-        part = compile_layer(ops, sources, targets, values, config, effort)
+        before = parts[-1].coding.run if parts else 0
+        part = compile_layer(ops, sources, targets, values, config, effort, before)
         parts.append(part)
         for op in ops:
             state.write(op.target, part.encoded.order, output_range(op.layer, values))
@@ -144,13 +146,19 @@ def compile_layer(
     values: list[Range],
     config: Config,
     effort: Effort = Effort.DEFAULT,
+    before: int = 0,
 ) -> Part:
     """One layer in `ops`: one, or one for each band. Their inputs lie at `sources`, with `values`; the outputs go to
-    `targets`, from a row of theirs on, in an order of their own. All share the streams."""
+    `targets`, from a row of theirs on, in an order of their own. All share the streams.
+
+    The descriptor before the first one takes about `before` cycles.
+    """
     layer, bands = ops[0].layer, list[Band]()
     for op, (x, *skip), (y, row) in zip(ops, sources, targets, strict=True):
         size = y.height, y.width
-        lowered = lower(layer, x, config.pixels, size, skip[0] if skip else None, len(ops) > 1, op.top, op.skip_row)
+        lowered = lower_by_words(layer, x, config) if isinstance(layer, GlobalAveragePool) else None
+        if lowered is None:
+            lowered = lower(layer, x, config.pixels, size, skip[0] if skip else None, len(ops) > 1, op.top, op.skip_row)
         check_layer(layer.name, lowered, config)
         if bands:
             lowered = replace(lowered, matrix=bands[0].lowered.matrix)
@@ -161,7 +169,7 @@ def compile_layer(
     )
     slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (max(words) - 1).bit_length())
     gathers = config.gathers and lowered.gathers and all(y.plane == y.strips == 1 for y, _ in targets)
-    work = Strips(words, beats, bands[0].x.strips, config.read_ports, gathers)
+    work = Strips(words, beats, bands[0].x.strips, config.read_ports, gathers, before)
     reach = min(low for low, _ in values), max(high for _, high in values)
     try:
         coding = choose_coding(lowered.matrix, config, work, slots, effort)

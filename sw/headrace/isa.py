@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from .fields import Field, Record
 
-ISA_VERSION = 4
+ISA_VERSION = 5
 BEAT_BYTES = 8
 DESCRIPTOR_BYTES = 64
 MAX_CODE_LENGTH = 12
@@ -78,7 +78,8 @@ DESCRIPTOR = Record(
         Field("flat", 1, "LAYER: out_pitch == pitch == out_width, not split: words are written as they were computed"),
         Field("uniform", 1, "LAYER: all channels are requantised alike: the channel table has one entry"),
         Field("gathered", 1, "LAYER: one pixel, uniform; a lane's rows leave GATHERED_ROWS at a time as one word"),
-        Field("reserved0", 11),
+        Field("total", 1, "LAYER: rows have one word; its pixel 0 becomes the sum of all its pixels, the others 0"),
+        Field("reserved0", 10),
         Field("beats", 32, "LOAD, STORE: beats to move. LAYER: beats of all tables together"),
         Field("address", 32, "byte offset in DRAM; see Opcode"),
         Field("x_address", 32, "LOAD, STORE: byte address in activation memory. LAYER: where output channel 0 starts"),

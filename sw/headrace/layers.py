@@ -50,6 +50,8 @@ class Lowered:
     low: int = -128
     high: int = 127
     maximum: bool = False
+    total: bool = False
+    """A row's result is the sum over all pixels of its only word."""
 
     @property
     def uniform(self) -> bool:
@@ -59,7 +61,7 @@ class Lowered:
     @property
     def gathers(self) -> bool:
         """Whether rows of a single pixel can leave gathered: requantised alike, their word is one row of pixels."""
-        return self.uniform and not self.maximum and self.pitch >= GATHERED_ROWS
+        return self.uniform and not self.maximum and not self.total and self.pitch >= GATHERED_ROWS
 
 
 def kernel_offsets(layer: Windowed, top: int | None = None) -> list[tuple[int, int]]:
@@ -95,24 +97,24 @@ def lower(
     every = [reachable(x.tap(i, j), size, x.pitch) for i, j in kernel_offsets(layer, top)]
     used = [number for number, tap in enumerate(every) if band or tap.end] or [0]
     taps = tuple(every[number] for number in used)
-    stored = _stored(x)
+    order = stored(x)
     if isinstance(layer, Conv2d):
-        by_tap = _ungrouped(layer, x.channels)[:, stored].transpose(0, 2, 3, 1)
+        by_tap = _ungrouped(layer, x.channels)[:, order].transpose(0, 2, 3, 1)
         weights = by_tap.reshape(len(by_tap), len(every), -1)[:, used]
     else:
         one = np.zeros((x.channels, x.channels), np.int8)
-        one[stored, np.arange(x.channels)] = 1
+        one[order, np.arange(x.channels)] = 1
         weights = np.repeat(one[:, None], len(taps), axis=1)
     if skip is not None:
         assert isinstance(layer, Conv2d) and layer.skip is not None
-        weights = _with_skip(weights, layer.skip, _stored(skip))
+        weights = _with_skip(weights, layer.skip, stored(skip))
         taps = (*taps, skip.tap(skip_row, 0))
     rows, _, channels = weights.shape
     masks, table, phases = mask_table(taps, x.pitch, size, pixels)
     matrix = np.ascontiguousarray(weights.reshape(rows, -1))
     maximum = isinstance(layer, MaxPool2d)
     return Lowered(
-        matrix, channels, x.plane, taps, masks, table, phases, x.pitch, *_requant(layer, rows), maximum=maximum
+        matrix, channels, x.plane, taps, masks, table, phases, x.pitch, *requantisation(layer, rows), maximum=maximum
     )
 
 
@@ -130,10 +132,11 @@ def _lower_whole(layer: Linear | GlobalAveragePool, x: Placement, pixels: int) -
     else:
         matrix[np.arange(rows)[:, None], offsets] = 1
     tap = Tap(x.base, 0, 1, 0, 1)
-    return Lowered(matrix, x.size, 1, (tap,), (0,), (), 1, pixels, *_requant(layer, rows))
+    return Lowered(matrix, x.size, 1, (tap,), (0,), (), 1, pixels, *requantisation(layer, rows))
 
 
-def _stored(x: Placement) -> NDArray[np.int64]:
+def stored(x: Placement) -> NDArray[np.int64]:
+    """(channels,) channel at each position."""
     return np.arange(x.channels) if x.order is None else np.array(x.order)
 
 
@@ -148,16 +151,17 @@ def _ungrouped(layer: Conv2d, channels: int) -> NDArray[np.int8]:
     return whole
 
 
-def _with_skip(weights: NDArray[np.int8], skip: NDArray[np.int8], stored: NDArray[np.int64]) -> NDArray[np.int8]:
+def _with_skip(weights: NDArray[np.int8], skip: NDArray[np.int8], order: NDArray[np.int64]) -> NDArray[np.int8]:
     """One tap more, and as many positions a tap as the wider of both tensors has channels."""
     rows, taps, channels = weights.shape
     wide = np.zeros((rows, taps + 1, max(channels, rows)), np.int8)
     wide[:, :taps, :channels] = weights
-    wide[stored, taps, np.arange(rows)] = skip[stored]
+    wide[order, taps, np.arange(rows)] = skip[order]
     return wide
 
 
-def _requant(layer: Layer, rows: int) -> Requantisation:
+def requantisation(layer: Layer, rows: int) -> Requantisation:
+    """Bias, multiplier and shift of each of `rows`, and the limits of the results."""
     if isinstance(layer, Conv2d | Linear):
         return layer.bias, layer.multiplier, layer.shift, layer.low, layer.high
     if isinstance(layer, AveragePool2d | GlobalAveragePool):

@@ -204,6 +204,7 @@ def layer_descriptor(part: Part, band: Band, cut: Cut) -> dict[str, int]:
         "flat": y.takes_words(lowered.pitch, columns, config.pixels),
         "uniform": lowered.uniform,
         "gathered": gathered,
+        "total": lowered.total,
         "beats": part.beats(band),
         "x_address": address % config.x_bytes,
         "in_channels": lowered.in_channels,

@@ -17,7 +17,8 @@ from hw.streams import pattern, plain, simulate
 CONFIG = Config("sequencer", lanes=3, pixels=4, x_words=64, acc_words=16, symbols=16, taps=8, channels=32)
 PROGRAM, DATA = 0x1000, 0x80_0000
 NOBODY = 255
-RUN_CYCLES = 12
+RUN_CYCLES, RESULT_CYCLES = 8, 5
+"""Of lanes; of the results, behind them."""
 STREAM_BEATS = 5
 STALLED = 2
 
@@ -63,6 +64,7 @@ class Bench:
         self.bad_stream_beat: int | None = None
         self.write_fails = False
         self.run_long = False
+        self.result_cycles = RESULT_CYCLES
         self.latency = 3
         self.forget()
 
@@ -70,7 +72,7 @@ class Bench:
         self.events: list[tuple[Any, ...]] = []
         self.profile: list[dict[str, int]] = []
         self.failures: list[dict[str, int]] = []
-        self.gaps: list[tuple[int, int]] = []
+        self.gaps: list[tuple[bool, int]] = []
         self.finished = self.busy_cycles = self.run_cycles = self.clear_cycles = 0
 
     def put(self, descriptors: list[Descriptor]) -> None:
@@ -85,12 +87,13 @@ class Bench:
         dut = self.dut
         beats: deque[tuple[int, int, int, int, int]] = deque()  # data, error, of a block, lane, layer
         wait = load_busy = writing = tabling = 0
-        tables_done, running_left = False, 0
+        tables_done, results_left, lanes_half = False, 0, 0
+        lanes_left: int | None = None  # cycles; None: not started
         requested = 0  # layers whose streams have been
         ctx.set(dut.stalled_lanes, STALLED)
         while True:
             willing = next(self.willing)
-            show = bool(beats) and not wait and willing
+            show = bool(beats) and not wait and willing and not (beats[0][2] and ctx.get(dut.blocks_wait))
             data, error, block, lane, half = beats[0] if show else (0x5A5A, 1, 1, 0, 0)
             shown = {"valid": show, "data": data, "error": error, "of_block": block, "lane": lane, "layer": half}
             ctx.set(dut.beat, [shown])
@@ -99,7 +102,7 @@ class Bench:
             ctx.set(dut.o_read.ready, willing and not blocks_wait)
             ctx.set(dut.reader_idle, not beats)
             ctx.set(dut.streams_requested, not streams_wait)
-            ctx.set(dut.streams_ended, ctx.get(dut.bank) not in streams_wait)
+            ctx.set(dut.streams_ended, lanes_half not in streams_wait)
             ctx.set(dut.load_busy, load_busy > 0)
             ctx.set(dut.o_write.ready, willing and not writing)
             ctx.set(dut.writes_idle, not writing)
@@ -107,17 +110,20 @@ class Bench:
             ctx.set(dut.write_error, writing == 2 and self.write_fails)
             ctx.set(dut.streams_known, tabling == 0 or sum(beat[2] for beat in beats) < 4)
             ctx.set(dut.table_done, tables_done)
-            ctx.set(dut.layer_idle, running_left == 1)
+            ctx.set(dut.lanes_idle, lanes_left == 0)
+            ctx.set(dut.results_idle, results_left == 0)
             read_ready, write_ready = willing and not blocks_wait, willing and not writing
             signals = (dut.o_read.valid, dut.o_read.payload, dut.o_write.valid, dut.o_write.payload)
-            strobes = (dut.load_start, dut.store_start, dut.table_start, dut.stream_request, dut.layer_start)
+            strobes = (dut.load_start, dut.store_start, dut.table_start, dut.stream_request)
+            starts = (dut.lanes_clear, dut.lanes_start, dut.coming_bank, dut.layer_start)
             states = (dut.loading, dut.tabling, dut.running, dut.clear, dut.forget, dut.busy, dut.finish, dut.fail)
             reports = (dut.error, dut.o_profile.valid, dut.o_profile.payload)
-            _, _, *values = await ctx.tick().sample(*signals, *strobes, *states, *reports)
+            _, _, *values = await ctx.tick().sample(*signals, *strobes, *starts, *states, *reports)
             read, block_read, write, block_write = values[:4]
-            load_start, store_start, table_start, stream_request, layer_start = values[4:9]
-            loading, tabling_now, running, clear, forget, busy, finish, fail = values[9:17]
-            error_now, profiled, entry = values[17:]
+            load_start, store_start, table_start, stream_request = values[4:8]
+            lanes_clear, lanes_start, coming_bank, layer_start = values[8:12]
+            loading, tabling_now, running, clear, forget, busy, finish, fail = values[12:20]
+            error_now, profiled, entry = values[20:]
 
             load_busy = max(load_busy - 1, 0)
             writing = max(writing - 1, 0)
@@ -152,15 +158,24 @@ class Bench:
             if store_start:
                 self.events.append(("write", block_write.address, block_write.beats))
                 writing = 4 + block_write.beats
-            if layer_start:
+            results_left = max(results_left - 1, 0)
+            if running:
+                assert lanes_left is not None and not lanes_start
+                results_left = self.result_cycles if lanes_left else results_left
+                lanes_left = max(lanes_left - 1, 0)
+            assert forget or not clear or results_left == 0, "results are lost"
+            if lanes_clear:
+                assert forget or lanes_left == 0, "rows are lost"
+                lanes_left = None
+            results_left = 0 if forget else results_left
+            if lanes_start:
                 assert tables_done, "the layer's tables have not arrived"
+                assert lanes_left is None, "the lanes are those of another layer"
+                lanes_left, lanes_half = 12 * RUN_CYCLES if self.run_long else RUN_CYCLES, coming_bank
+            if layer_start:
+                assert lanes_left is not None and results_left == 0
                 self.events.append(("layer", ctx.get(dut.descriptor.layer)))
-                running_left = 12 * RUN_CYCLES if self.run_long else RUN_CYCLES
-            if running and running_left > 1:
-                running_left -= 1
-            if not running and not layer_start:
-                running_left = 0
-            self.gaps.append((running, layer_start))
+            self.gaps.append((bool(running or results_left), layer_start))
             assert running + clear <= 1 and loading + tabling_now <= 1 and not (loading and running)
             self.busy_cycles += busy
             self.run_cycles += running

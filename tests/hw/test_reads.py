@@ -96,3 +96,35 @@ def test_ports_share_the_lanes() -> None:
         assert seen == [word_at(0x9000 + 8 * n) for n in range(40)]
 
     simulate(dut, run, background=[watch, *(memory.bench for memory in memories)])
+
+
+@pytest.mark.parametrize("blocks_first", [0, 1])
+def test_lanes_wait_for_a_block(blocks_first: int) -> None:
+    """Of port 0 only, and until the block has been requested: its beats come first, then theirs."""
+    dut = ReadSide(CONFIG)
+    memories = [ReadMemory(axi, pattern("none"), latency=20) for axi in dut.axi]
+    order: list[list[int]] = [[], []]
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.block_ready, 1)
+        ctx.set(dut.blocks_first, blocks_first)
+        for lane in range(CONFIG.lanes):
+            ctx.set(dut.i_stream.payload, {"lane": lane, "address": 0x1000 * lane, "beats": 20})
+            ctx.set(dut.i_stream.valid, 1)
+            await ctx.tick()
+        ctx.set(dut.i_stream.valid, 0)
+        ctx.set(dut.i_block.payload, {"address": 0x9000, "beats": 100})
+        ctx.set(dut.i_block.valid, 1)
+        ctx.set(dut.request, 1)
+        await ctx.tick()
+        ctx.set(dut.i_block.valid, 0)
+        ctx.set(dut.request, 0)
+        for _ in range(400):
+            _, _, *ports = await ctx.tick().sample(*(dut.beat[port] for port in range(2)))
+            for port, beat in enumerate(ports):
+                if beat.valid:
+                    order[port].append(int(beat.of_block))
+
+    simulate(dut, bench, background=[memory.bench for memory in memories])
+    assert len(order[0]) == 100 + 2 * 20 and len(order[1]) == 2 * 20
+    assert (order[0] == sorted(order[0], reverse=True)) == bool(blocks_first)

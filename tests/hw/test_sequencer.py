@@ -110,6 +110,9 @@ INVALID = {
     "layer: gathered, not uniform": layer(gathered=1, words=1),
     "layer: gathered, of several words": layer(gathered=1, uniform=1, words=2),
     "layer: gathered maxima": layer(gathered=1, uniform=1, words=1, maximum=1),
+    "layer: totals of several words": layer(total=1, words=2),
+    "layer: totals of maxima": layer(total=1, words=1, maximum=1),
+    "layer: gathered totals": layer(total=1, gathered=1, uniform=1, words=1),
     "layer: a beat less": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6, 0) - 1),
     "layer: a beat more": layer(beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 6, 0) + 1),
 }
@@ -127,7 +130,9 @@ EXTREME = {
         phases=255,
         pitch=65535,
     ),
-    "layer: smallest": layer(in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1),
+    "layer: smallest, totals": layer(
+        in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1, total=1
+    ),
     "layer: gathered": layer(gathered=1, uniform=1, words=1, beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 1, 0)),
     "load: last lane": load(lane_from=CONFIG.lanes - 1, lane_to=CONFIG.lanes),
 }
@@ -323,9 +328,11 @@ def test_long_programs() -> None:
     bench.simulate(run)
 
 
-def test_the_next_layer_begins_soon() -> None:
-    """Its tables and streams come while the layer before runs."""
+@pytest.mark.parametrize(("result_cycles", "gap"), [(1, Sequencer.LAYER_GAP), (2, Sequencer.LAYER_GAP), (3, 2), (9, 2)])
+def test_the_next_layer_begins_soon(result_cycles: int, gap: int) -> None:
+    """Its tables and streams come while the layer before runs, its lanes start while results are on their way."""
     bench = Bench()
+    bench.result_cycles = result_cycles
     layers = [layer(layer=n, address=0x400 * n) for n in range(1, 6)]
 
     async def run(ctx: Any) -> None:
@@ -333,9 +340,9 @@ def test_the_next_layer_begins_soon() -> None:
         bench.run_long = True
         await bench.run(ctx, [*layers, END])
         assert bench.finished == 1
-        ran = [n for n, (running, _) in enumerate(bench.gaps) if running]
+        ran = [n for n, (at_work, _) in enumerate(bench.gaps) if at_work]
         starts = [n for n, (_, start) in enumerate(bench.gaps) if start]
         for start in starts[1:]:
-            assert start - max(n for n in ran if n < start) <= Sequencer.LAYER_GAP
+            assert start - max(n for n in ran if n < start) == gap
 
     bench.simulate(run)

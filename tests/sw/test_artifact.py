@@ -23,7 +23,7 @@ from headrace.session import Session
 from networks import conv2d, linear
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tiny.hrz"
-GOLDEN_SHA256 = "5a972726258eeed11aab34fccd4679aafcd1690105da74e4c08f0632d0835a4c"
+GOLDEN_SHA256 = "adb10e6645ebc7e64454f64694e2893f71bb55991d55c93dda53c2df4a7a8a06"
 GOLDEN_OUTPUT = [[-94, -128, 88, -21, -12], [-118, -128, 108, -18, -128]]
 PREFIX = 20
 

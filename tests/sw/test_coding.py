@@ -55,7 +55,7 @@ def test_two_kinds_of_row_take_two_codes() -> None:
 
 
 @pytest.mark.parametrize("words", [(1,), (3, 2)])
-def test_cycles_are_tables_then_the_longest_of_reading_work_and_the_way_out(words: tuple[int, ...]) -> None:
+def test_cycles_are_the_longest_of_reading_work_and_the_way_out_and_tables(words: tuple[int, ...]) -> None:
     W = np.eye(8, dtype=np.int8)
     coding = choose_coding(W, DEMO, Strips(words, 10), 0)
     busiest = max(coding.encoded.lane_taps)
@@ -63,13 +63,28 @@ def test_cycles_are_tables_then_the_longest_of_reading_work_and_the_way_out(word
     without = Strips(words, 0).cycles(coding.encoded)
     assert without >= sum(busiest * n for n in words)
     ways_out = [Strips(words, 0, copies=copies).cycles(coding.encoded) - 8 * copies * sum(words) for copies in (2, 4)]
-    assert ways_out[0] == ways_out[1] == 13 * len(words) + 1 * len(words)
-    assert Strips(words, 10_000).cycles(coding.encoded) == without + 10_000 * len(words)
+    assert ways_out[0] == ways_out[1] == 13 + 1  # others come while the descriptor before runs
+    assert Strips(words, 0, before=12).cycles(coding.encoded) == without - 12
+    first, *others = Strips(words, 0).runs(coding.encoded)
+    tables = 10_000 * len(words) + 14 * len(others)
+    assert Strips(words, 10_000).cycles(coding.encoded) == without + tables - sum([first, *others][:-1])
+    assert coding.run == Strips(words, 10).runs(coding.encoded)[-1]
 
     long = np.arange(1, 97, dtype=np.int8).reshape(1, 96)
     coding = choose_coding(long, DEMO, Strips(words, 10), 0)
     read = [Strips(words, 0, copies, ports).cycles(coding.encoded) for copies, ports in ((32, 1), (64, 2), (64, 1))]
     assert read[0] == read[1] < read[2]
+
+
+def test_lanes_wait_for_few_symbols() -> None:
+    """Where nothing runs while a short layer's tables come, most symbols are literals."""
+    W = np.random.default_rng(5).permutation(np.repeat(np.arange(1, 121), 4)).reshape(40, 12).astype(np.int8)
+    alone, behind = (choose_coding(W, DEMO, Strips((8,), 60, before=before), 0) for before in (0, 1000))
+    assert alone.encoded.entries < behind.encoded.entries / 2
+    assert Strips((8,), 60).waits(alone.encoded) < Strips((8,), 60).waits(behind.encoded) - 50
+    assert Strips((8,), 60, before=1000).waits(behind.encoded) == 0
+    for coding in (alone, behind):
+        assert np.array_equal(decode_layer(coding.encoded), W)
 
 
 @pytest.mark.parametrize("differential", [False, True])

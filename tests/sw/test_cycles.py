@@ -148,23 +148,46 @@ def test_a_slower_memory_takes_longer() -> None:
     assert estimate(image, Memory(0.02)).layers[0].limit is Limit.TABLES
 
 
-def test_streams_are_asked_for_while_tables_come() -> None:
+@pytest.mark.parametrize("idle", [-NEVER, 10_000])
+def test_streams_are_asked_for_while_tables_come(idle: float) -> None:
+    """Of a layer that another one runs before; else behind them."""
     port = Port(Memory(1.0, 10), CONFIGS["demo"])
     tables = Blocks(0, [32, 200], mark=12)
     known = tables.reach_mark(port)
-    front = Front(port, tables, 0, Blocks(2, [32]))
+    front = Front(port, tables, 0, NEVER, idle, Blocks(2, [32]))
     needs = [StreamNeed([4, 16], [0.0, 40.0], [-NEVER, 30.0])] * 2
     arrivals, requested = port.serve(known + costs.STREAMS_KNOWN, needs, front)
-    assert all(first < front.start < second for first, second in arrivals)
+    assert all(second > front.start for _, second in arrivals)
     assert requested >= front.begin + 30
-    assert front.start == tables.arrived[-1] + costs.TABLES_KNOWN
+    if idle > 0:
+        assert all(first < tables.arrived[-1] for first, _ in arrivals) and front.start == idle + costs.LAYER_GAP
+    else:
+        assert all(first >= tables.arrived[-1] for first, _ in arrivals)
+        assert front.start == tables.arrived[-1] + costs.TABLES_KNOWN
+
+
+@pytest.mark.parametrize(
+    ("known", "left", "start", "begin"),
+    [
+        (100, 180, 201, 201 + costs.FIRST_DECODED),  # long prepared
+        (100, 195, 201, 197 + costs.FIRST_SYMBOL),
+        (200, 180, 203, 202 + costs.FIRST_SYMBOL),
+        (201, 180, 203, 203 + costs.FIRST_SYMBOL),  # its tables came too late
+        (300, 180, 300, 300 + costs.FIRST_SYMBOL),
+        (100, NEVER, 203, 203 + costs.FIRST_SYMBOL),
+    ],
+)
+def test_lanes_start_while_results_are_on_their_way(known: float, left: float, start: float, begin: float) -> None:
+    front = Front(Port(Memory(), CONFIGS["demo"]), Blocks(0, [8]), known, left, 200, Blocks(0, []))
+    front.finish_tables()
+    assert (front.start, front.begin) == (start, begin)
 
 
 def test_lanes_take_turns_from_layer_to_layer() -> None:
     config = CONFIGS["demo"]
     port = Port(Memory(1.0, 10), config)
     one, none = StreamNeed([4], [0.0], [-NEVER]), StreamNeed([], [], [])
-    front = Front(port, Blocks(0, [8]), 0, Blocks(0, []))
+    front = Front(port, Blocks(0, [8]), 0, NEVER, -NEVER, Blocks(0, []))
     port.serve(0, [one, none, none], front)
     ((first,), (second,), _), _ = port.serve(0, [one, one, none], front)
     assert second < first

@@ -185,6 +185,18 @@ class TestMeaning:
             assert error_of(device).code is ErrorCode.NONE
             assert np.array_equal(result, layer.meaning_lanes(x))
 
+    @pytest.mark.parametrize("pixels", [1, 2, 8])
+    def test_totals(self, pixels):
+        """Sums over all pixels of a word, of which some do not count; the other pixels are results of 0."""
+        rng = np.random.default_rng([pixels, 4])
+        config = Config("odd", lanes=3, pixels=pixels, x_words=64, acc_words=16, acc_bits=16)
+        weights = sparse(rng, (7, 12), 0.5)
+        weights[3] = 0
+        fields = {"total": 1, "x_address": 32}
+        reach = ((0, 0, pixels), (0, -1, 3))
+        layer = LayerProgram(config, weights, (0, 8), bias=-3, multiplier=5, shift=9, fields=fields, reach=reach)
+        check(layer, activations(rng, config))
+
     def test_differential_row_goes_through_the_wrapped_sum(self):
         config = Config("narrow", lanes=1, pixels=1, x_words=64, acc_words=8, acc_bits=16)
         weights = np.array([[127] * 5, [127, 127, 1, 0, 0]], np.int8)
@@ -315,6 +327,11 @@ class TestFaults:
         layer = LayerProgram(SMALL, weights, (0,), together(SMALL, weights, 0), **GATHERED)
         if "beats" in changes:
             changes = changes | {"beats": layer.descriptor["beats"] + 7}
+        assert bad(layer, **changes) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
+
+    @pytest.mark.parametrize("changes", [{"maximum": 1}, {"words": 2}, {"gathered": 1}], ids=str)
+    def test_what_has_no_totals(self, changes):
+        layer = LayerProgram(SMALL, np.eye(4, dtype=np.int8), fields={"total": 1})
         assert bad(layer, **changes) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
 
     def test_gathered_rows_that_fill_no_word(self):

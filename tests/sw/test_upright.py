@@ -69,9 +69,7 @@ def test_signals_that_fit_lie_in_rows():
 
 def test_no_way_fits():
     """The reason is that of rows."""
-    with pytest.raises(
-        CompileError, match=r"tensors need .*, config little has 1024: \d+ are short"
-    ):
+    with pytest.raises(CompileError, match=r"tensors need .*, config little has 1024: \d+ are short"):
         compile_network(signal_network(0, width=4000), LITTLE)
 
 

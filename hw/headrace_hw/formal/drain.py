@@ -11,7 +11,7 @@ from .harness import Harness, delayed, load, patient_stream
 
 CONFIG = Config("proof", lanes=2, pixels=1, x_words=64, read_ports=2)
 IDLE = 0  # of both state machines
-FRONT_STATES, BACK_STATES = 17, 3
+FRONT_STATES, BACK_STATES = 17, 6
 
 
 class DrainHarness(Harness):
@@ -21,7 +21,7 @@ class DrainHarness(Harness):
 
     name = "sequencer"
     properties = "one error or end a program; after an error nothing is asked for, busy until masters idle, no longer"
-    depth, induction, cover_depth = 10, 2, 20
+    depth, induction, cover_depth = 10, 2, 24
 
     def build(self, m: Module) -> None:
         dut = load("headrace_hw.sequencer", self.edits).Sequencer(CONFIG)
@@ -32,7 +32,8 @@ class DrainHarness(Harness):
         draining, masters_idle = dut.forget, dut.reader_idle & dut.writes_idle
         m.d.comb += Assume(~dut.start | ~dut.busy)
 
-        begun = dut.load_start | dut.store_start | dut.table_start | dut.stream_request | dut.layer_start
+        begun = dut.load_start | dut.store_start | dut.table_start | dut.stream_request
+        begun |= dut.lanes_start | dut.layer_start
         m.d.comb += [
             Assert(~dut.fail | (dut.busy & ~draining)),
             Assert(~dut.finish | (dut.busy & ~draining & ~dut.fail)),
@@ -43,7 +44,7 @@ class DrainHarness(Harness):
         ]
         with m.If(draining):
             m.d.comb += [
-                Assert(dut.busy & dut.clear),
+                Assert(dut.busy & dut.clear & dut.lanes_clear),
                 Assert(~(dut.o_read.valid | dut.o_write.valid | begun)),
                 Assert(~(dut.loading | dut.tabling | dut.running)),
             ]

@@ -31,11 +31,15 @@ OUTPUT_WORDS = 16
 """Words between a lane and the write-back at most: maxima, requantisation, buffers."""
 OUTPUT_DELAY = 15
 """Cycles that a word takes from there to there."""
+TOTAL_DELAY = 2
+"""That its sum over all pixels takes longer."""
 GATHER_DELAY = 1
 """From the last of the rows that make one word to that word."""
 
 FIRST_SYMBOL = 17
-"""From a layer's start to its first symbol at the earliest: the first code is loaded."""
+"""From the lanes' start to their first symbol at the earliest: the first code is loaded."""
+FIRST_DECODED = 4
+"""From a layer's start to there, if that is later."""
 BEAT_TO_SYMBOL = 7
 """From the arrival of a beat to its first symbol."""
 ADDRESS_DELAY = 4
@@ -47,7 +51,11 @@ SUM_DELAY = 7
 DRAIN = 4
 """From the write-back of a layer's last word to its end: the memory, the signature."""
 LAYER_GAP = 3
-"""From the end of a layer to the start of the next one."""
+"""From the end of a layer to the start of the next one, and of its lanes."""
+LANES_LEFT = 2
+"""From the last word that leaves the lanes to when they could start on the next layer without a gap."""
+LANES_GAP, PREPARED_GAP = 2, 1
+"""From then to the lanes' start on the next layer; from there, or the end of a layer, to the start of that layer."""
 BLOCK_REQUEST = 3
 """From the front's request to the memory's, and back from its first beat."""
 DESCRIPTOR_CHECK = 4
@@ -66,7 +74,8 @@ STORE_START = 6
 STREAMS_KNOWN = 2
 """From the last beat that says where a layer's streams are to their request."""
 NEXT_DESCRIPTOR = 2
-"""From the end of a LOAD or STORE to the front's request of the next descriptor."""
+"""From the start of a LOAD or STORE to the front's request of the next descriptor, and from its end to when that is
+taken."""
 TABLES_KNOWN = 3
 """From a layer's last table beat to its start."""
 

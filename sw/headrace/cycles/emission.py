@@ -21,6 +21,8 @@ class Run:
 
     end: int
     """The last word has been written back."""
+    left: int
+    """The last word has left the lanes."""
     mac_cycles: int
     """Cycles in which lanes multiply."""
     output_waits: int
@@ -132,4 +134,4 @@ def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: 
     output_waits, decode_waits = (
         sum(part) for part in zip(*((one.output_waits, one.decode_waits) for one in lanes), strict=True)
     )
-    return Run(max(written, free + OUTPUT_DELAY), macs, output_waits, decode_waits)
+    return Run(max(written, free + OUTPUT_DELAY), free, macs, output_waits, decode_waits)

@@ -25,17 +25,21 @@ class BlockPort(Protocol):
 
 class Blocks:
     """Blocks that are asked for one after the other, the first one at `time`: a descriptor and the tables it names.
+    Beats of the first one wait until `taken`.
 
     `arrived`: when the last beat of each had come. `time`: when the next burst can be requested, NEVER behind the last.
     `known`: when the first `mark` beats of the last block had come, NEVER until they are requested.
     """
 
-    def __init__(self, time: float, sizes: Sequence[int], beat_cycles: int = 1, mark: int = 1) -> None:
+    def __init__(
+        self, time: float, sizes: Sequence[int], beat_cycles: int = 1, mark: int = 1, taken: float = 0.0
+    ) -> None:
         self.time = time + costs.BLOCK_REQUEST if sizes else NEVER
         self.arrived: list[float] = []
         self.known = NEVER
         self._sizes, self._beat_cycles, self._mark = list(sizes), beat_cycles, mark
         self._left = sizes[0] if sizes else 0
+        self._taken = taken
 
     def send(self, port: BlockPort) -> None:
         """Request the next burst."""
@@ -49,6 +53,8 @@ class Blocks:
         self._left -= beats
         if self._left:
             return
+        if not self.arrived:
+            port.free = max(port.free, self._taken + self._sizes[0])
         self.arrived.append(port.free)
         if len(self.arrived) == len(self._sizes):
             self.time = NEVER
@@ -73,13 +79,17 @@ class Front:
     """The front while a layer's streams are served: first the rest of the layer's own tables, `tables`, then, once
     the layer runs, the blocks of the next descriptor, `following`, whose times are since the layer's start until then.
 
-    The layer starts at `start`, at `earliest` if its tables are there; its lanes decode from `begin` on. Both are NEVER
-    until all tables are requested.
+    The layer is known of at `earliest`. The one before had left the lanes at `left`, NEVER where there was none, and
+    ended at `idle`. The layer starts at `start`; its lanes decode from `begin` on. Both are NEVER until all tables are
+    requested.
     """
 
-    def __init__(self, port: BlockPort, tables: Blocks, earliest: float, following: Blocks) -> None:
+    def __init__(
+        self, port: BlockPort, tables: Blocks, earliest: float, left: float, idle: float, following: Blocks
+    ) -> None:
         self.start = self.begin = NEVER
-        self._port, self._blocks, self._earliest, self._following = port, tables, earliest, following
+        self._port, self._blocks, self._following = port, tables, following
+        self._earliest, self._left, self.idle = earliest, left, idle
         self._look()
 
     def time(self, port: BlockPort) -> float:
@@ -98,7 +108,13 @@ class Front:
 
     def _look(self) -> None:
         if self.start == NEVER and self._blocks.time == NEVER:
-            self.start = max(self._earliest, self._blocks.arrived[-1] + costs.TABLES_KNOWN)
-            self.begin = self.start + costs.FIRST_SYMBOL
+            known = max(self._earliest, self._blocks.arrived[-1] + costs.TABLES_KNOWN)
+            prepared = max(known, self._left)
+            if prepared <= self.idle:
+                lanes = prepared + costs.LANES_GAP
+                self.start = max(self.idle, lanes) + costs.PREPARED_GAP
+            else:
+                lanes = self.start = max(known, self.idle + costs.LAYER_GAP)
+            self.begin = max(self.start + costs.FIRST_DECODED, lanes + costs.FIRST_SYMBOL)
             self._blocks = self._following
             self._blocks.time += self.start

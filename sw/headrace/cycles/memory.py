@@ -86,9 +86,10 @@ class Port:
         block_turn = True
         while left:
             issue = max(free, self.ready, min(rooms))
-            # Blocks and lanes take turns where both are waiting.
+            # Blocks and lanes take turns where both are waiting, but lanes wait for tables that nothing runs before.
             time = front.time(self)
-            if time < NEVER and time <= issue and (block_turn or max(time, self.ready) < issue):
+            alone = front.start == NEVER and issue >= front.idle
+            if time < NEVER and (alone or (time <= issue and (block_turn or max(time, self.ready) < issue))):
                 front.send(self)
                 block_turn = False
                 if front.begin != begin:

@@ -99,6 +99,7 @@ class Timeline:
         program, layers = self.image.program, iter(self._layers)
         result: list[DescriptorCycles] = []
         idle = requested = 0.0  # when the back had ended its layer, when that layer's streams were requested
+        left = NEVER  # when that layer had left the lanes
         ahead = self._blocks(2, program[0])
         for number, fields in enumerate(program):
             following = program[number + 1] if number + 1 < len(program) else None
@@ -106,27 +107,29 @@ class Timeline:
             if fields["opcode"] != Opcode.LAYER:
                 (arrived,) = ahead.finish(ports[0])
                 begin = max(arrived + costs.DESCRIPTOR_CHECK, idle) + 1
-                idle = begin + self._transfer(fields, begin, ports)
+                idle, left = begin + self._transfer(fields, begin, ports), NEVER
                 result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
-                ahead = self._blocks(idle + costs.NEXT_DESCRIPTOR, following)
+                ahead = self._blocks(begin + costs.NEXT_DESCRIPTOR, following, idle + costs.NEXT_DESCRIPTOR)
                 continue
             asked = max(ahead.reach_mark(ports[0]) + costs.STREAMS_KNOWN, requested)
             tables, ahead = ahead, self._blocks(2, following)
-            front = Front(ports[0], tables, max(asked + 1, idle + costs.LAYER_GAP), ahead)
+            front = Front(ports[0], tables, asked + 1, left, idle, ahead)
             run, requested, waits = self._layer(next(layers), ports, asked, front)
-            tables_wait = round(front.start - idle - costs.LAYER_GAP)
-            idle = front.begin + run.end + costs.DRAIN
+            tables_wait = max(round(front.start - idle) - costs.LAYER_GAP, 0)
+            left = front.begin + run.left + costs.LANES_LEFT
+            idle = front.begin + run.end + costs.DRAIN + costs.TOTAL_DELAY * fields["total"]
             result.append(
                 DescriptorCycles(round(front.start), round(idle), round(idle) - before, run, tables_wait, waits)
             )
         return result
 
-    def _blocks(self, time: float, fields: Mapping[str, int] | None) -> Blocks:
-        """What the front fetches for a descriptor before it can run, asked for at `time`."""
+    def _blocks(self, time: float, fields: Mapping[str, int] | None, taken: float = 0.0) -> Blocks:
+        """What the front fetches for a descriptor before it can run, asked for at `time`, the descriptor itself taken
+        from `taken` on."""
         if fields is None:
             return Blocks(time, [])
         tables = [fields["beats"]] if fields["opcode"] == Opcode.LAYER else []
-        return Blocks(time, [DESCRIPTOR_BEATS, *tables], mark=LANE_TABLES * self.config.lanes)
+        return Blocks(time, [DESCRIPTOR_BEATS, *tables], mark=LANE_TABLES * self.config.lanes, taken=taken)
 
     def _transfer(self, fields: Mapping[str, int], begin: float, ports: Sequence[Port]) -> float:
         """Cycles of LOAD, STORE and END."""

@@ -24,7 +24,7 @@ from ..isa import (
     table_beats,
 )
 from ..model import requant
-from .lanes import Layer, accumulate
+from .lanes import Layer, accumulate, wrap
 from .layer import LayerReader
 from .memory import UNDEFINED, Memory
 from .report import Fault, Report
@@ -88,7 +88,7 @@ class Machine:
             windows = self._windows(layer, lanes[0], length, maximum)
             results = accumulate(self.config, layer, lanes, windows, fields["slot_shift"], maximum)
             for lane, result in zip(lanes, results, strict=True):
-                sums[lane] = result
+                sums[lane] = total(result, self.config.acc_bits) if fields["total"] else result
         constants = layer.bias, layer.multiplier, layer.shift, fields["clamp_low"], fields["clamp_high"]
         outputs = requant(np.concatenate(sums)[None], *constants)[0]
         words, channels = np.repeat(layer.first_word, layer.rows), layer.channels
@@ -115,6 +115,13 @@ class Machine:
         if not counts.all():
             windows[~counts[layer.taps]] = -128 if maximum else 0
         return windows
+
+
+def total(sums: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """The sum of all pixels of each row (R, P) in place of pixel 0, zeros in place of the others."""
+    word = np.zeros_like(sums)
+    word[:, 0] = wrap(sums.sum(axis=1), bits)
+    return word
 
 
 def gather(outputs: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -149,6 +156,7 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
             and fields["pitch"] > 0
             and fields["slot_shift"] <= SLOT_SHIFT_MAX
             and not (fields["gathered"] and not _gathers(config, fields))
+            and not (fields["total"] and not _totals(fields))
             and fields["clamp_low"] <= fields["clamp_high"]
             and fields["beats"] == table_beats(config.lanes, *(fields[key] for key in TABLE_SIZES))
         )
@@ -161,3 +169,8 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
 def _gathers(config: Config, fields: Mapping[str, int]) -> bool:
     """Whether rows of this LAYER can leave gathered."""
     return config.gathers and bool(fields["uniform"]) and not fields["maximum"] and fields["words"] == 1
+
+
+def _totals(fields: Mapping[str, int]) -> bool:
+    """Whether the pixels of this LAYER's words can be added up."""
+    return fields["words"] == 1 and not fields["maximum"] and not fields["gathered"]

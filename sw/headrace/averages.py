@@ -1,0 +1,44 @@
+"""Global averages that take a word of pixels at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .config import Config
+from .isa import GATHERED_ROWS
+from .layers import Lowered, ceil_div, requantisation, stored
+from .network import GlobalAveragePool
+from .placement import Placement, Tap
+
+
+def lower_by_words(layer: GlobalAveragePool, x: Placement, config: Config) -> Lowered | None:
+    """`layer` as rows whose taps are the words of a channel's plane, for a device that adds up a word's pixels.
+
+    None where `layers.lower`, a tap for each pixel, takes fewer cycles, or planes hold more than pixels, or the sum may
+    not fit the accumulator or the taps the table.
+    """
+    pixels, plane = config.pixels, x.height * x.width
+    count = ceil_div(plane, pixels)
+    dense = x.strips == 1 and not x.split and (x.height == 1 or x.pitch == x.width)
+    if not dense or count > config.taps or 128 * count * pixels >= 1 << (config.acc_bits - 1):
+        return None
+    rows = ceil_div(x.channels, config.lanes)
+    gathered = GATHERED_ROWS if config.gathers and x.channels % GATHERED_ROWS == 0 else 1
+    # All rows leave one after the other; going on to the next tap takes a cycle.
+    if max(x.channels, rows * 2 * count) >= max(x.channels // gathered, rows * plane):
+        return None
+    taps = tuple(Tap(x.base + shift, shift, plane, 0, plane) for shift in range(0, plane, pixels))
+    matrix = np.zeros((x.channels, count, x.channels), np.int8)
+    matrix[stored(x), :, np.arange(x.channels)] = 1
+    return Lowered(
+        matrix.reshape(x.channels, -1),
+        x.channels,
+        x.plane,
+        taps,
+        (0,) * count,
+        (),
+        1,
+        pixels,
+        *requantisation(layer, x.channels),
+        total=True,
+    )
