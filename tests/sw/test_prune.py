@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from headrace.compress.prune import cubic_density, magnitude_mask, magnitude_masks
+from headrace.compress.prune import channel_relative, cubic_density, magnitude_mask, magnitude_masks
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 WEIGHTS = hnp.arrays(
@@ -97,3 +97,11 @@ def test_cubic_schedule() -> None:
     assert [cubic_density(t, 0.2) for t in (-1, 0, 1, 2)] == [1.0, 1.0, 0.2, 0.2]
     assert cubic_density(0.5, 0.2) == pytest.approx(0.2 + 0.8 / 8)
     assert cubic_density(0.25, 0.1, 0.5) == pytest.approx(0.1 + 0.4 * 0.75**3)
+
+
+def test_channels_are_compared_by_their_own_size() -> None:
+    W = np.random.default_rng(8).normal(0, 1, (6, 4, 3, 3))
+    sizes = np.array([1e-3, 1, 0, 10, 100, 1e4]).reshape(6, 1, 1, 1)
+    relative = channel_relative(W * sizes)
+    assert np.allclose(relative, channel_relative(W) * (sizes != 0))
+    assert np.allclose((relative**2).mean(axis=(1, 2, 3)), [1, 1, 0, 1, 1, 1])
