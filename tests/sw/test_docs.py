@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("script", ["generate_docs", "verification_report.py"])
+@pytest.mark.parametrize("script", ["generate_docs", "verification_report.py", "results"])
 def test_page_is_current(script: str) -> None:
     done = subprocess.run([sys.executable, ROOT / "scripts" / script, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

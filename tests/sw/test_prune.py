@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from headrace.compress.prune import magnitude_mask
+from headrace.compress.prune import channel_relative, cubic_density, magnitude_mask, magnitude_masks
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 WEIGHTS = hnp.arrays(
@@ -50,3 +50,58 @@ def test_wrong_density(density: float) -> None:
 def test_not_finite(bad: float) -> None:
     with pytest.raises(ValueError, match="NaN or an infinity"):
         magnitude_mask([1.0, bad], 0.5)
+
+
+def layers() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(7)
+    return {"a": generator.normal(0, 1, (3, 4, 5)), "b": generator.normal(0, 3, (10, 10)), "c": np.ones((2, 10))}
+
+
+def test_masks_of_layers() -> None:
+    weights = layers()
+    assert {name: int(mask.sum()) for name, mask in magnitude_masks(weights, 0.25).items()} == {
+        "a": 15,
+        "b": 25,
+        "c": 5,
+    }
+    named = magnitude_masks(weights, {"b": 0.1, "c": 0.5})
+    assert {name: int(mask.sum()) for name, mask in named.items()} == {"a": 60, "b": 10, "c": 10}
+    assert magnitude_masks({}, 0.5) == {} == magnitude_masks({}, 0.5, "global")
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.37, 0.999, 1.0])
+def test_global_masks_keep_the_largest_of_all(density: float) -> None:
+    weights = layers()
+    masks = magnitude_masks(weights, density, "global")
+    assert all(masks[name].shape == W.shape for name, W in weights.items())
+    assert sum(int(mask.sum()) for mask in masks.values()) == round(density * 180)
+    kept = [abs(W[masks[name]]) for name, W in weights.items()]
+    dropped = [abs(W[~masks[name]]) for name, W in weights.items()]
+    assert np.concatenate(kept).min(initial=np.inf) >= np.concatenate(dropped).max(initial=0)
+
+
+@pytest.mark.parametrize(
+    ("density", "scope", "reason"),
+    [
+        ({"d": 0.5}, "layer", "no layer 'd'; layers are a, b, c"),
+        ({"a": 0.5}, "global", "one density"),
+        (0.5, "kind", "scope"),
+    ],
+)
+def test_masks_refuse(density: float | dict[str, float], scope: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        magnitude_masks(layers(), density, scope)
+
+
+def test_cubic_schedule() -> None:
+    assert [cubic_density(t, 0.2) for t in (-1, 0, 1, 2)] == [1.0, 1.0, 0.2, 0.2]
+    assert cubic_density(0.5, 0.2) == pytest.approx(0.2 + 0.8 / 8)
+    assert cubic_density(0.25, 0.1, 0.5) == pytest.approx(0.1 + 0.4 * 0.75**3)
+
+
+def test_channels_are_compared_by_their_own_size() -> None:
+    W = np.random.default_rng(8).normal(0, 1, (6, 4, 3, 3))
+    sizes = np.array([1e-3, 1, 0, 10, 100, 1e4]).reshape(6, 1, 1, 1)
+    relative = channel_relative(W * sizes)
+    assert np.allclose(relative, channel_relative(W) * (sizes != 0))
+    assert np.allclose((relative**2).mean(axis=(1, 2, 3)), [1, 1, 0, 1, 1, 1])

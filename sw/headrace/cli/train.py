@@ -22,7 +22,7 @@ from ..training.recipe import Recipe, read_recipe
 from ..training.results import export, measure
 from .files import check_output
 from .output import Progress, json_option, print_json, print_table, progress
-from .train_plot import AXES, PLOTS, draw
+from .train_plot import AXES, PLOTS, draw, label_of, short
 
 
 @click.command(epilog="Example: headrace train recipes/lenet5-admm.toml --data mnist/ -o runs/lenet5-admm")
@@ -113,36 +113,33 @@ def _point(
     tell = lambda line: click.echo(line, err=True)  # noqa: E731
     stages = run_stages(point, compressed, samples, output / "checkpoints", tell, show)
     exported = export(point, compressed, samples)
-    suffix = "".join(f"-{key}={_short(value)}" for key, value in changes.items())
+    suffix = "".join(f"-{key}={short(value)}" for key, value in changes.items())
     exported.artifact.save(output / f"{point.name}{suffix}{SUFFIX}")
     return {"changes": changes, "stages": stages} | measure(point, compressed, samples, exported, simulate)
 
 
-def _short(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def _print(results: dict[str, Any], output: Path) -> None:
-    best = int(np.argmax([point["int8"]["validation"] for point in results["points"]]))
-    rows = []
-    for number, point in enumerate(results["points"]):
-        changes = ", ".join(f"{key}={_short(value)}" for key, value in point["changes"].items())
-        rows.append(
-            (
-                (changes or results["recipe"]["name"])
-                + (" *" if number == best and len(results["points"]) > 1 else ""),
-                point["nonzeros"],
-                f"{point['int8']['validation']:.4f}",
-                f"{point['float']['test']:.4f}",
-                f"{point['int8']['test']:.4f}",
-                point["bytes"]["headrace"],
-                point["cycles"]["estimated"],
-                point["cycles"].get("rtl"),
-            )
+    points, many = results["points"], len(results["points"]) > 1
+    best = int(np.argmax([point["int8"]["validation"] for point in points]))
+    simulated = "rtl" in points[0]["cycles"]
+    rows = [
+        (
+            label_of(point, results) + (" *" if number == best and many else ""),
+            point["nonzeros"],
+            f"{point['int8']['validation']:.4f}",
+            f"{point['float']['test']:.4f}",
+            f"{point['int8']['test']:.4f}",
+            point["bytes"]["headrace"],
+            point["cycles"]["estimated"],
+            *([point["cycles"]["rtl"]] if simulated else []),
         )
+        for number, point in enumerate(points)
+    ]
+    columns = ("point", "nonzeros", "validation", "float", "int8", "bytes", "cycles", *(["RTL"] if simulated else []))
+    note = f"float, int8: of the test set; bytes: of all weights, coded; results and artifacts in {output}"
     print_table(
         f"{results['recipe']['name']} on {results['data']}",
-        ("point", "nonzeros", "validation", "float test", "int8 test", "stream bytes", "cycles", "RTL cycles"),
+        columns,
         rows,
-        f"results and artifacts in {output}" + ("; *: best on validation" if len(rows) > 1 else ""),
+        note + ("; *: best on validation" if many else ""),
     )

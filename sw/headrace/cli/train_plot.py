@@ -32,14 +32,27 @@ def draw(path: Path, results: dict[str, Any], against: str) -> None:
     axes = figure.add_subplot()
     axes.plot(x, y, "o", color="#4878a8")
     for point, at in zip(points, zip(x, y, strict=True), strict=True):
-        text = ", ".join(str(one) for one in point["changes"].values())
-        axes.annotate(text, at, textcoords="offset points", xytext=(4, 4), fontsize=7)
+        text = label_of(point, results)
+        axes.annotate(text, at, textcoords="offset points", xytext=(4, 4), fontsize=7, rotation=30)
+    axes.margins(0.15)
     axes.set_xscale("log")
     axes.set_xlabel(label)
     axes.set_ylabel("top-1 of the test set, integers, %")
-    keys = ", ".join(results["recipe"]["sweep"] or {})
+    keys = ", ".join(key for key, tried in (results["recipe"]["sweep"] or {}).items() if len(tried) > 1)
     axes.set_title(results["recipe"]["name"] + (f": {keys}" if keys else ""), fontsize=10)
     axes.grid(alpha=0.3)
     kind = path.suffix[1:].lower()
     with replacing(path) as file, matplotlib.rc_context({"svg.hashsalt": "headrace"}):
         figure.savefig(file, format=kind, dpi=150, metadata=_DATES[kind])
+
+
+def label_of(point: dict[str, Any], results: dict[str, Any]) -> str:
+    """What the sweep changed at this point: values of the keys that have several; the recipe's name without a sweep."""
+    sweep = results["recipe"]["sweep"] or {}
+    changed = [value for key, value in point["changes"].items() if len(sweep[key]) > 1]
+    return ", ".join(map(short, changed)) or results["recipe"]["name"]
+
+
+def short(value: Any) -> str:
+    """A number, a word, or numbers."""
+    return "x".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

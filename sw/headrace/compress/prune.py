@@ -58,6 +58,16 @@ def magnitude_masks(
     return {name: part.reshape(W.shape) for (name, W), part in zip(arrays.items(), parts, strict=False)}
 
 
+def channel_relative(W: ArrayLike) -> NDArray[np.float64]:
+    """Weights over the root mean square of their output channel, the first axis; a channel of zeros stays so.
+
+    Batch normalisation folded into weights gives channels sizes that say nothing about their importance.
+    """
+    weights = np.asarray(W, dtype=np.float64)
+    norms = np.sqrt((weights**2).mean(axis=tuple(range(1, weights.ndim)), keepdims=True))
+    return weights / np.where(norms == 0, 1.0, norms)
+
+
 def cubic_density(progress: float, target: float, start: float = 1.0) -> float:
     """The density of gradual pruning (arXiv 1710.01878): `target + (start - target) * (1 - progress)**3`.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.data.samples import Samples, normalised, open_samples
 from headrace.errors import DataError
+from headrace.nets import NETS
 
 from .recipe import Recipe
 
@@ -31,13 +32,18 @@ class Data:
 
 
 def load_data(where: str, recipe: Recipe) -> Data:
-    """As `open_samples`; validation is the end of the training split. DataError for sets too small or without labels,
-    and for a .npz, which has one split only."""
-    if where.endswith(".npz"):
-        raise DataError(f"{where} has one split; training needs a folder with a training and a test set")
+    """As `open_samples`; validation is the end of the training split.
+
+    DataError for data without labels, of one split only, too small, or that does not fit the network.
+    """
     train, test = open_samples(where, "train"), open_samples(where, "test")
     if train.labels is None or test.labels is None:
         raise DataError(f"{where} has no labels to train with; fetch the whole set")
+    if train.title == test.title:
+        raise DataError(f"{where} has one split; training needs a training and a test set")
+    net = NETS[recipe.network]
+    if train.inputs.shape[1:] != net.input_shape or train.labels.max() >= net.output_shape[0]:
+        raise DataError(f"{recipe.network} takes inputs {net.input_shape}; {where} has {train.inputs.shape[1:]}")
     count = len(train) - recipe.validation
     if count < recipe.batch:
         raise DataError(f"{where}: {len(train):,} training samples are too few to hold {recipe.validation:,} out")

@@ -12,7 +12,7 @@ import pickle
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict
-from math import cos, pi
+from math import cos, isfinite, pi
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +155,8 @@ class _StageRun:
             compressed.constraints.after_step(self.optimiser)
             self.work.after_step(epoch * self.steps + step + 1)
             total += float(loss.detach())
+            if not isfinite(total):
+                raise DataError(f"stage {self.index} {self.stage.kind}: the loss is not finite: lower its rate")
             show(epoch * self.steps + step + 1)
         found = self._accuracy()
         self.history.append({"loss": total / self.steps, "accuracy": found})

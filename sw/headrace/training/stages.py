@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.compress.admm import Admm
 from headrace.compress.constraints import Constraints, weight_arrays
-from headrace.compress.prune import cubic_density, magnitude_masks
+from headrace.compress.prune import channel_relative, cubic_density, magnitude_masks
 from headrace.compress.rounding import Rounding
 from headrace.compress.sharing import share_weights
 from headrace.errors import DataError
@@ -118,7 +118,9 @@ class Work:
             falling = {name: cubic_density(progress, density) for name, density in self.density.items()}
         else:
             falling = cubic_density(progress, self.density)
-        weights = weight_arrays(self.compressed.model)
+        weights: dict[str, Any] = weight_arrays(self.compressed.model)
+        if self.stage.relative:
+            weights = {name: channel_relative(W) for name, W in weights.items()}
         self.compressed.constraints.set_masks(magnitude_masks(weights, falling, self.stage.scope or "layer"))
 
     def state(self) -> dict[str, Any]:

@@ -175,6 +175,13 @@ def test_what_does_not_fit_is_refused(data: Data, tmp_path: Path) -> None:
         load_data(str(tmp_path), recipe(validation=200))
     with pytest.raises(DataError, match="no labels"):
         load_data("mnist", recipe())
+    with pytest.raises(DataError, match="resnet8 takes inputs"):
+        load_data(str(tmp_path), recipe(network="resnet8"))
+    np.savez(tmp_path / "one.npz", x=data.test.inputs, y=data.test.labels)
+    with pytest.raises(DataError, match="one split"):
+        load_data(str(tmp_path / "one.npz"), recipe())
+    with pytest.raises(DataError, match="lower its rate"):
+        train(recipe(Stage("train", 3, rate=100, optimiser="sgd")), data, tmp_path / "y")
 
 
 def test_a_damaged_checkpoint_is_named(data: Data, tmp_path: Path) -> None:
