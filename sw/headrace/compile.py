@@ -46,7 +46,7 @@ def compile_network(
         return _compile(network, config, progress, effort)
     twin = batched(network, batch)
     try:
-        image = _compile(twin, config, progress, effort)
+        image = _encode(twin, config, progress, effort, bands=False)
     except CompileError as error:
         most = largest_batch(network, config, batch)
         reason = f"; of a batch of {batch} inputs, {most} fit" if most < batch else ""
@@ -87,9 +87,9 @@ def _compile(network: Network, config: Config, progress: Progress | None, effort
     return replace(image, input_shape=network.input_shape, output_shape=network.output_shape)
 
 
-def _encode(network: Network, config: Config, progress: Progress | None, effort: Effort) -> Image:
+def _encode(network: Network, config: Config, progress: Progress | None, effort: Effort, bands: bool = True) -> Image:
     layers = build_graph(network)
-    graph, places = fit(layers, config)
+    graph, places = fit(layers, config) if bands else (layers, place(layers, config))
     state = _Stored(graph, places)
     parts: list[Part] = []
     for index, layer in enumerate(layers.ops):

@@ -26,7 +26,7 @@ from headrace.session import Session
 from networks import conv2d, linear, random_input, scales, sparse, tiny_lenet
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "batch.hrz"
-GOLDEN_SHA256 = "3dafe795e9ca743d99c0e4bf37d1d23463586150884f3331d5c55c67f665a4dd"
+GOLDEN_SHA256 = "2a5031b13d3e87c39a724302443f4cacd6407514c3977c662b262596c5f05213"
 SMALL = CONFIGS["small"]
 
 
