@@ -77,6 +77,7 @@ def test_equal_weights(artifacts: dict[int, Path]) -> None:
 
 
 def test_spatial_networks_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
     done = command("compress", "lenet5", "-o", tmp_path / "lenet.hrz", "--batch", 2)
     assert done.exit_code == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: conv1: a batch takes matrix products")
