@@ -140,7 +140,8 @@ def choose_coding(
     cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
     fastest = codings[cycles.index(min(cycles))]
     if effort is not Effort.FAST and strips.waits(fastest.encoded, fastest.gathered) > WORTHWHILE * min(cycles):
-        codings += _dearer(W, config, fastest)
+        for coding in list(codings) if effort is Effort.BEST else [fastest]:
+            codings += _dearer(W, config, coding)
         cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
     gathered = codings[cycles.index(min(cycles))].gathered  # which costs no bytes
     fast = [
