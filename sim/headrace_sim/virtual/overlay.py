@@ -23,22 +23,25 @@ def write_overlay(board: Board, config: Config, folder: Path) -> Path:
     """The .bit in `folder`, the .hwh beside it. A board keeps firmware by name, so that the name holds the hash."""
     path = folder / f"headrace-{config.name}-{config.hash:08x}.bit"
     with replacing(path, make_folder=True) as file:
-        file.write(bit_file(config))
+        file.write(bit_file(board, config))
     with replacing(path.with_suffix(".hwh")) as file:
         file.write(hardware_handoff(board))
     return path
 
 
-def bit_file(config: Config) -> bytes:
+def bit_file(board: Board, config: Config) -> bytes:
     """A .bit file: Xilinx's header of four strings, then the configuration as JSON in place of frames.
 
-    Words are stored as in a real file, most significant byte first; pynq swaps them on their way to the board.
+    Words are stored as in a real file, most significant byte first; pynq swaps them on their way to the board. The
+    header names the board: pynq takes files of one content for one overlay and keeps the first one's description.
     """
     payload = MARK + json.dumps(asdict(config), sort_keys=True).encode()
     payload += b" " * (-len(payload) % 4)
     swapped = b"".join(payload[n : n + 4][::-1] for n in range(0, len(payload), 4))
     header = struct.pack(">H9sH", 9, bytes.fromhex("0ff00ff00ff00ff000"), 1)
-    for key, text in zip(b"abcd", (f"headrace {config.name}", "virtual", "2026/01/01", "00:00:00"), strict=True):
+    for key, text in zip(
+        b"abcd", (f"headrace {config.name} {board.name}", board.part, "2026/01/01", "00:00:00"), strict=True
+    ):
         value = text.encode() + b"\0"
         header += struct.pack(">BH", key, len(value)) + value
     return header + b"e" + struct.pack(">I", len(swapped)) + swapped

@@ -29,7 +29,7 @@ def firmware(bit: bytes) -> bytes:
 
 
 def test_bit_file_names_its_configuration() -> None:
-    assert read_firmware(firmware(bit_file(TINY))) == TINY
+    assert read_firmware(firmware(bit_file(BOARD, TINY))) == TINY
     for bad, message in (
         (b"\xff" * 64, "not one of the virtual board's"),
         (MARK + b'{"lanes": 1}', "damaged"),
@@ -40,9 +40,14 @@ def test_bit_file_names_its_configuration() -> None:
             read_firmware(bad)
 
 
+def test_bit_files_of_all_boards_differ() -> None:
+    """pynq takes files of one content for one overlay."""
+    assert len({bit_file(board, TINY) for board in BOARDS.values()}) == len(BOARDS)
+
+
 def test_overlay_files(tmp_path: Path) -> None:
     path = write_overlay(BOARD, TINY, tmp_path / "new")
-    assert path.name == f"headrace-tiny-{TINY.hash:08x}.bit" and path.read_bytes() == bit_file(TINY)
+    assert path.name == f"headrace-tiny-{TINY.hash:08x}.bit" and path.read_bytes() == bit_file(BOARD, TINY)
     assert path.with_suffix(".hwh").read_bytes() == hardware_handoff(BOARD)
 
 
@@ -100,7 +105,7 @@ def test_accelerator_and_dram_outlive_each_other() -> None:
     name = board.allocate(64)
     board.buffer(name).array[:] = 7
     board.buffer(name).flush()
-    board.write_file(FIRMWARE + "tiny.bin", firmware(bit_file(TINY)))
+    board.write_file(FIRMWARE + "tiny.bin", firmware(bit_file(BOARD, TINY)))
     for _ in range(2):  # loading it again starts afresh
         board.write_file(MANAGER + "firmware", b"tiny.bin\n")
         assert board.read(BOARD.registers + offset("MAGIC")) == MAGIC
