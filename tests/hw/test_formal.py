@@ -67,7 +67,8 @@ def test_proof(block: str) -> None:
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_bug_is_found(bug: str) -> None:
     block, module, old, new = BUGS[bug]
-    result = run(HARNESSES[block]({module: (old, new)}), "bmc", HARNESSES[block].depth)
+    harness = HARNESSES[block]
+    result = run(harness({module: (old, new)}), "bmc", max(harness.depth, harness.cover_depth))
     assert result.status == "FAIL"
     assert ".py:" in result.where
 

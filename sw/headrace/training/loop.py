@@ -137,8 +137,6 @@ class _StageRun:
         return self._report()
 
     def _epoch(self, epoch: int, show: Callable[[int], None]) -> None:
-        from torch.nn import functional
-
         total, compressed = 0.0, self.compressed
         for group in self.optimiser.param_groups:
             falling = 0.5 * (1 + cos(pi * epoch / self.stage.epochs)) if self.stage.cosine else 1.0
@@ -146,15 +144,11 @@ class _StageRun:
         compressed.model.train()
         for step, (x, labels) in enumerate(batches(self.recipe, self.data.train, self.index, epoch)):
             compressed.model.zero_grad()
-            with compressed.forward():
-                loss = functional.cross_entropy(compressed.model(x), labels)
-                loss.backward()
-            self.work.after_backward()
+            total += self.work.backward(x, labels)
             compressed.constraints.before_step()
             self.optimiser.step()
             compressed.constraints.after_step(self.optimiser)
             self.work.after_step(epoch * self.steps + step + 1)
-            total += float(loss.detach())
             if not isfinite(total):
                 raise DataError(f"stage {self.index} {self.stage.kind}: the loss is not finite: lower its rate")
             show(epoch * self.steps + step + 1)

@@ -26,13 +26,14 @@ LARGEST = 1 << 20
 COMMON = ("kind", "epochs", "rate", "relative", "optimiser", "decay", "cosine", "patience")
 KINDS: dict[str, tuple[str, ...]] = {
     "train": (),
-    "prune": ("density", "scope", "over", "every"),
+    "prune": ("density", "scope", "over", "every", "score"),
+    "pqk": ("density", "over", "every", "distil"),
     "admm": ("density", "rho", "every"),
     "share": ("method", "values", "scope", "zeros", "grid"),
     "int8": (),
 }
 """Stages, and the keys that each takes beside the COMMON ones."""
-NEEDS = {"prune": ("density",), "admm": ("density",), "share": ("values",)}
+NEEDS = {"prune": ("density",), "pqk": ("density",), "admm": ("density",), "share": ("values",)}
 AUGMENTATIONS = ("none", "shift", "shift+flip")
 
 
@@ -41,8 +42,8 @@ class Stage:
     """Some epochs with one aim. What earlier stages pruned and shared stays so."""
 
     kind: str
-    """train; prune (by magnitude, then training on); admm (pruning at its end); share (its centres are trained); int8
-    (trained with the device's rounding, from here on)."""
+    """train; prune (then training on); admm (pruning at its end); pqk (pruning with int8 rounding, then distilling from
+    what was pruned); share (its centres are trained); int8 (trained with the device's rounding, from here on)."""
     epochs: int
     """0: only what the stage begins with, such as pruning at once."""
     rate: float = 1e-3
@@ -64,9 +65,13 @@ class Stage:
     scope: str = ""
     """Of magnitudes ("layer", "global"), or of codebooks ("layer", "kind", "all")."""
     over: int = 0
-    """Epochs in which the density falls along a cubic; 0: at once."""
+    """Epochs in which the density falls along a cubic; 0: at once. Of "pqk" the first phase."""
     every: int = 100
     """Steps between masks, or between updates of Z and U."""
+    score: str = "magnitude"
+    """What weights are pruned by: magnitude, or taylor (moving averages of squared gradient times weight)."""
+    distil: bool = True
+    """False: the second phase of "pqk" is of labels alone."""
     rho: float = 1.5e-3
     """Of ADMM's penalty."""
     method: str = "cws"
@@ -203,12 +208,17 @@ def _check(stage: Stage, where: str) -> None:
     scopes = {"prune": ("", "layer", "global"), "share": ("", *SCOPES)}.get(stage.kind, ("",))
     _one_of(f"{where}: scope", stage.scope, scopes)
     _one_of(f"{where}: method", stage.method, METHODS)
+    _one_of(f"{where}: score", stage.score, ("magnitude", "taylor"))
     _one_of(f"{where}: optimiser", stage.optimiser, ("adam", "sgd"))
     densities = stage.density if isinstance(stage.density, tuple) else (stage.density,)
     if not densities or not all(isinstance(one, (int, float)) and 0 <= one <= 1 for one in densities):
         raise ValueError(f"{where}: density must be a fraction or a list of them, not {stage.density!r}")
     if stage.scope == "global" and isinstance(stage.density, tuple):
         raise ValueError(f"{where}: scope global takes one density")
+    if stage.score == "taylor" and (stage.over < 1 or stage.scope == "layer" or isinstance(stage.density, tuple)):
+        raise ValueError(f"{where}: score taylor ranks all layers at once, while over is 1 or more")
+    if stage.kind == "pqk" and (stage.over < 1 or isinstance(stage.density, tuple)):
+        raise ValueError(f"{where}: pqk takes one density, and over of 1 or more")
     if stage.relative and stage.optimiser != "adam":
         raise ValueError(f"{where}: relative goes with adam, whose steps do not depend on the gradients' size")
     ranges = {

@@ -91,13 +91,51 @@ def test_a_seed_decides_all(data: Data, tmp_path: Path) -> None:
     assert not same(one, other)
 
 
+@pytest.mark.parametrize("distil", [True, False])
+def test_pqk_leaves_the_student(data: Data, tmp_path: Path, distil: bool) -> None:
+    """And what follows keeps its masks; its accuracy is that of the device's integers."""
+    point = recipe(TRAIN, Stage("pqk", 6, over=3, every=4, density=0.2, distil=distil), Stage("train", 1, rate=1e-4))
+    compressed, reports, _ = train(point, data, tmp_path / "a")
+    masks = compressed.constraints.masks
+    assert sum(int(mask.sum()) for mask in masks.values()) == round(0.2 * sum(mask.numel() for mask in masks.values()))
+    for name, W in weight_arrays(compressed.model).items():
+        assert not W[~masks[name].numpy()].any()
+    assert compressed.rounding is not None and compressed.pqk is None
+    assert min(one["validation"] for one in reports[1:]) >= 0.6
+    exported = export(point, compressed, data)
+    for mask, layer in zip(masks.values(), exported.network.layers, strict=True):
+        assert not (layer.weights != 0).reshape(mask.shape)[~mask.numpy()].any()
+
+
+def test_taylor_scores_prune_all_layers_together(data: Data, tmp_path: Path) -> None:
+    point = recipe(TRAIN, Stage("prune", 4, over=3, every=4, density=0.1, score="taylor"))
+    compressed, reports, _ = train(point, data, tmp_path / "a")
+    kept = {name: float(mask.float().mean()) for name, mask in compressed.constraints.masks.items()}
+    total = sum(mask.numel() for mask in compressed.constraints.masks.values())
+    assert sum(int(mask.sum()) for mask in compressed.constraints.masks.values()) == round(0.1 * total)
+    assert len(set(kept.values())) == len(kept)  # each layer has a density of its own
+    assert reports[1]["validation"] >= 0.6
+
+
 class StopError(Exception):
     pass
 
 
+@pytest.mark.parametrize(
+    "last",
+    [Stage("pqk", 2, over=1, every=4, density=0.3), Stage("prune", 2, over=2, every=4, density=0.3, score="taylor")],
+)
+def test_scores_and_teachers_are_resumed(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: Stage
+) -> None:
+    test_resumed_is_uninterrupted(data, tmp_path, monkeypatch, 3, (last,))
+
+
 @pytest.mark.parametrize("after", [4, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 8, 12, 15))])
-def test_resumed_is_uninterrupted(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    point = recipe(Stage("train", 2), *COMPRESS)
+def test_resumed_is_uninterrupted(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, stages: tuple[Stage, ...] = COMPRESS
+) -> None:
+    point = recipe(Stage("train", 2), *stages)
     whole, wanted, lines = train(point, data, tmp_path / "whole")
     saves, save = 0, loop._StageRun._save
 
@@ -164,6 +202,7 @@ def test_what_does_not_fit_is_refused(data: Data, tmp_path: Path) -> None:
     for stages, reason in {
         (Stage("prune", 0, density=(0.5, 0.5)),): "2 densities for 3 layers",
         (shared, Stage("prune", 0, density=0.5)): "put it before",
+        (Stage("prune", 0, density=0.5), Stage("pqk", 1, over=1, density=0.5)): "put it before",
     }.items():
         with pytest.raises(DataError, match=reason):
             train(recipe(*stages), data, tmp_path / "x")
