@@ -19,7 +19,7 @@ from headrace.errors import CompileError
 from headrace.floats import Add, Conv, FloatGraph, FloatLayer, Linear
 
 from .options import Options
-from .weights import SUM_LIMIT, Integers
+from .weights import SUM_LIMIT, Integers, is_shared
 
 ADDED_LIMIT = 40
 """Largest integer where an addition may be absorbed: its factor, at most 127, grows with the grid's fineness."""
@@ -67,9 +67,10 @@ def with_weights(graph: FloatGraph, parts: Mapping[str, Integers]) -> FloatGraph
 
 
 def _norms(weights: NDArray[np.float32], per_channel: bool) -> NDArray[np.float64]:
-    """Root mean square of each output channel, (M, 1, ...); 1 for a channel of zeros, or if not asked."""
+    """Root mean square of each output channel, (M, 1, ...); 1 for a channel of zeros, for weights that are shared
+    already, or if not asked."""
     flat = weights.reshape(len(weights), -1).astype(np.float64)
-    norms = np.sqrt((flat**2).mean(axis=1)) if per_channel else np.ones(len(flat))
+    norms = np.sqrt((flat**2).mean(axis=1)) if per_channel and not is_shared(weights) else np.ones(len(flat))
     norms[norms == 0] = 1.0
     return norms.reshape(-1, *[1] * (weights.ndim - 1))
 

@@ -15,8 +15,8 @@ class Options:
     """Choices of `quantise`. ValueError for values outside what is said here."""
 
     per_channel: bool = True
-    """A scale of the weights for each output channel, not one for the layer: also of shared ones, and of the magnitudes
-    that pruning compares."""
+    """A scale of the weights for each output channel, not one for the layer: also of those that `values` asks to share,
+    and of the magnitudes that pruning compares. Layers that come with shared values have one scale in any case."""
     calibration: str = "mse"
     """What 127 stands for: the largest magnitude seen ("max"), the `percentile` of magnitudes, or the magnitude with
     the least squared error of rounding and clipping ("mse")."""

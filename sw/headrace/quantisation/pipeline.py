@@ -19,7 +19,7 @@ from .options import Options
 from .reconstruct import reconstruct
 from .report import Report, WeightReport, relative_error
 from .walk import Floats
-from .weights import Integers, integers, shared_integers
+from .weights import Integers, integers, is_shared, shared_integers
 
 
 def quantise(
@@ -141,7 +141,8 @@ class _Rounding:
         ratio = None if residual is None else self.scales[residual] / x_scale
         if layer.name in self.shared:
             return shared_integers(layer, self.shared[layer.name], x_scale, ratio)
-        return integers(layer, x_scale, self.options.per_channel, ratio)
+        per_channel = self.options.per_channel and not is_shared(layer.weights)
+        return integers(layer, x_scale, per_channel, ratio)
 
 
 def _name(graph: FloatGraph, tensor: int) -> str:

@@ -19,6 +19,20 @@ SMALLEST_FACTOR = 4
 """Least integer weight of an absorbed tensor: it is exact, but a small one makes the other weights' steps wide."""
 
 
+MOST_SHARED = 255
+"""Values of a codebook beside 0."""
+
+
+def is_shared(weights: NDArray[np.float32]) -> bool:
+    """Whether weights come from a codebook of their layer: a few values, each of them often.
+
+    A scale for each output channel would make other integers of one value in every channel: more to encode, and rows
+    that were alike no longer are.
+    """
+    used = weights[weights != 0]
+    return len(np.unique(used)) <= min(MOST_SHARED, used.size // 4)
+
+
 @dataclass(frozen=True, eq=False)
 class Integers:
     """int8 weights of the layer's shape, the real units (M,) of a step, the absorbed tensor's weights (M,) if any."""

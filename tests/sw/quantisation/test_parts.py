@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from headrace.errors import CompileError
 from headrace.floats import Add
-from headrace.quantisation import Options
+from headrace.quantisation import Options, quantise
 from headrace.quantisation.bias import channel_means, correct_bias
 from headrace.quantisation.build import addition
 from headrace.quantisation.calibrate import BINS, calibrate
 from headrace.quantisation.compress import prune, share
 from headrace.quantisation.equalise import equalise
 from headrace.quantisation.reconstruct import reconstruct
-from headrace.quantisation.weights import SUM_LIMIT, integers
+from headrace.quantisation.weights import SUM_LIMIT, integers, is_shared
 from real_graphs import SHAPE, chain, graph, images, linear, residual
 
 
@@ -146,3 +148,19 @@ def test_reconstruction_is_the_least_squares_solution():
     best = np.linalg.lstsq(inputs - inputs.mean(0), (y := net.run(x)[:, 0]) - y.mean(), rcond=None)[0]
     assert np.corrcoef(best, fitted.layers[0].weights[0, kept])[0, 1] > 0.9
     assert reconstruct(net, net, x).layers[0].weights is net.layers[0].weights
+
+
+def test_layers_that_come_shared_keep_one_scale():
+    """Equal weights are equal integers, in all channels."""
+    rng = np.random.default_rng(4)
+    book = np.float32([0, 0, -0.31, 0.2, 0.75, 1.1])
+    layer = linear(rng, "one", "input", 40, 192)
+    layer = replace(layer, weights=book[rng.integers(0, 6, layer.weights.shape)])
+    assert is_shared(layer.weights) and not is_shared(linear(rng, "two", "input", 40, 192).weights)
+    sparse = np.where(rng.random(layer.weights.shape) < 0.01, rng.standard_normal(layer.weights.shape), 0)
+    assert not is_shared(sparse.astype(np.float32))
+    network, _ = quantise(graph([layer]), images(20), Options(bias_correction=False))
+    made = network.layers[0].weights.reshape(layer.weights.shape)
+    for value in np.unique(book):
+        assert np.unique(made[layer.weights == value]).size == 1
+    assert np.unique(made).size == np.unique(layer.weights).size
