@@ -18,6 +18,7 @@ from ..compile import compile_network
 from ..config import CONFIGS, get_config
 from ..data.samples import NORMALISATIONS
 from ..errors import DataError
+from ..importers import MATRICES
 from ..quantisation import Options
 from ..quantisation.options import METHODS
 from .compress_model import Choices, build_model
@@ -153,9 +154,9 @@ def compress(
     """Prune, share, quantise and encode a trained network into an artifact, or store a matrix.
 
     MODEL is an .onnx file, a .pt2 file of torch.export.save, or a matrix of n inputs by m outputs as for `headrace
-    sizes`, .npy or .npz, which all need --calibrate. Or it is `lenet5`, the trained network that comes with headrace,
-    or an .npz file of the same layout: conv1_weight (20, 1, 5, 5), conv2_weight (50, 20, 5, 5), fc1_weight (500, 800),
-    fc2_weight (10, 500), the four `_bias`, and optionally densities (4,).
+    sizes`, .npy or .npz, which gets no biases; all need --calibrate. Or it is `lenet5`, the trained network that comes
+    with headrace, or an .npz file of the same layout: conv1_weight (20, 1, 5, 5), conv2_weight (50, 20, 5, 5),
+    fc1_weight (500, 800), fc2_weight (10, 500), the four `_bias`, and optionally densities (4,).
 
     With an output named .hrw, MODEL is any matrix, stored as it is, bit for bit; of the options, only --effort and
     --json matter then.
@@ -165,7 +166,10 @@ def compress(
         store(Path(model), output, Effort(effort), as_json)
         return
     if Path(model).suffix and not lenet.is_layout(Path(model)):
-        options = Options(calibration=method, values=share, reconstruct=fit, equalise=equalise)
+        corrected = Path(model).suffix not in MATRICES
+        options = Options(
+            calibration=method, values=share, reconstruct=fit, equalise=equalise, bias_correction=corrected
+        )
         choices = Choices(
             config,
             Effort(effort),

@@ -8,7 +8,8 @@ from pathlib import Path
 from headrace.errors import FormatError
 from headrace.floats import FloatGraph
 
-SUFFIXES = (".onnx", ".pt2", ".npy", ".npz")
+MATRICES = (".npy", ".npz")
+SUFFIXES = (".onnx", ".pt2", *MATRICES)
 
 
 def import_model(path: Path, input_shape: Sequence[int] | None = None) -> FloatGraph:
@@ -26,7 +27,7 @@ def import_model(path: Path, input_shape: Sequence[int] | None = None) -> FloatG
         from .torch import import_pt2
 
         return import_pt2(path, input_shape)
-    if path.suffix in (".npy", ".npz"):
+    if path.suffix in MATRICES:
         from .matrix import import_matrix
 
         return import_matrix(path)
