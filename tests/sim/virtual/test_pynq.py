@@ -71,6 +71,34 @@ def test_results_equal_the_network(running: tuple[str, Path, int]) -> None:
     assert application(running, body).startswith("equal\n")
 
 
+def test_lenet5_and_resnet8(tmp_path: Path) -> None:
+    """The trained LeNet-5 with its digits, and ResNet-8 at 20 % density (random weights), both resident on a board."""
+    body = """
+        from headrace import data, lenet
+        from headrace.quantisation import Options, quantise
+        from headrace.workloads import resnet8
+
+        weights, densities = lenet.check_weights(data.lenet5(), "the shipped network")
+        graph = lenet.float_graph(weights)
+        density = dict(zip(lenet.LAYERS, densities))
+        calibration = graph.input.feed(lenet.device_input(data.calibration_digits()))
+        pruned, _ = quantise(graph, calibration, Options(density=density, input_scale=lenet.INPUT_SCALE))
+
+        config = get_config("demo")
+        networks = [
+            (pruned, lenet.device_input(data.embedded_digits()[0][:2])),
+            (resnet8.network(None, 0.2), rng.integers(0, 128, (1, 3, 32, 32)).astype(np.int8)),
+        ]
+        with open_device("pynq", config, overlay=overlay) as device:
+            sessions = [Session(device, Artifact(compile_network(network, config))) for network, _ in networks]
+            for session, (network, x) in zip(sessions, networks):
+                assert np.array_equal(session.run(x).outputs, network.run(x)), network.name
+                print("equal", network.name)
+    """
+    with board(tmp_path, "--config", "demo") as at:
+        assert application(at, body).startswith("equal lenet5\nequal resnet8")
+
+
 @pytest.mark.parametrize("name", ["ultra96v2", "zcu104", "kv260"])
 def test_boards_with_ultrascale(name: str, tmp_path: Path) -> None:
     """pynq takes them for what they are: 64-bit processor, other clocks, port widths to set, other addresses."""
