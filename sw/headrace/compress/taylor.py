@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 DECAY = 0.99
 """Of the moving average over batches."""
-FLOOR = 0.02
-"""Part of each layer that stays, whatever its scores, as long as the density allows it."""
+FLOOR = 0.1
+"""What each layer keeps of its own, whatever its scores, over what it would if all were pruned alike."""
 
 
 class TaylorScores:
@@ -53,8 +53,8 @@ class TaylorScores:
 def taylor_masks(scores: Mapping[str, ArrayLike], density: float, floor: float = FLOOR) -> dict[str, NDArray[np.bool_]]:
     """Masks of the `round(density * all)` highest scores of all layers, each of which keeps a part of its own.
 
-    scores: by layer, of any shape, at least 0. floor: of every layer the `round(min(floor, density) * size)` highest
-    stay, one at least; among equals the first. The count is exact unless these alone are more. ValueError as
+    scores: by layer, of any shape, at least 0. floor: of every layer the `round(floor * density * size)` highest stay,
+    one at least; among equals the first. The count is exact unless these alone are more. ValueError as
     `magnitude_mask`.
     """
     arrays = {name: np.asarray(score, dtype=np.float64) for name, score in scores.items()}
@@ -62,7 +62,7 @@ def taylor_masks(scores: Mapping[str, ArrayLike], density: float, floor: float =
         return {}
     kept = {}
     for name, score in arrays.items():
-        least = max(min(floor, density), 1 / score.size) if density else 0.0
+        least = max(floor * density, 1 / score.size) if density else 0.0
         kept[name] = magnitude_mask(score, least)
     every = np.concatenate([score.ravel() for score in arrays.values()])
     # Ranks in place of scores, which may be of so many magnitudes that what the floor adds would hide them.
