@@ -1,7 +1,8 @@
-"""Convolutions with a shortcut: what can have one, what it fuses to, and which are removed."""
+"""Residual convolutions: fusion is exact, removal takes the smallest, the threshold is its closed form."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -9,108 +10,202 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from headrace.compress.resconv import (  # noqa: E402
+    eligible,
     fuse,
-    fused,
-    keeps_shape,
+    fuse_all,
+    layers,
     parameter_groups,
     remove,
-    resconv,
+    residual,
     shrink,
     wrap,
 )
-from headrace.errors import DataError  # noqa: E402
 from headrace.nets import build  # noqa: E402
 
-
-def random_layer(kernel: int, dilation: int, bias: bool, dtype: Any) -> Any:
-    padding = dilation * (kernel // 2)
-    layer = resconv()(
-        torch.nn.Conv2d(6, 6, kernel, padding=padding, dilation=dilation, bias=bias), torch.nn.BatchNorm2d(6), 0.7, -1.3
-    )
-    for value in (layer.norm.weight, layer.norm.bias, layer.norm.running_mean):
-        value.data.normal_()
-    layer.norm.running_var.uniform_(0.1, 3)
-    return layer.to(dtype).eval()
+nn = torch.nn
 
 
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(7)
+
+
+def trained(conv: Any, s: float = 0.7, p: float = 1.3) -> Any:
+    """A residual convolution whose normalisation has values as training leaves them."""
+    norm = nn.BatchNorm2d(conv.out_channels, dtype=conv.weight.dtype)
+    for tensor, low, high in ((norm.weight, -1, 2), (norm.bias, -1, 1), (norm.running_mean, -1, 1)):
+        nn.init.uniform_(tensor, low, high)
+    nn.init.uniform_(norm.running_var, 0.1, 3)
+    return residual(conv, norm, s, p).eval()
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("kernel", [1, 3, (5, 3)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_fusion_is_exact(kernel: int, dilation: int, bias: bool) -> None:
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(kernel + dilation)
-        for dtype, limit in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
-            layer, x = random_layer(kernel, dilation, bias, dtype), torch.randn(2, 6, 9, 8, dtype=dtype)
-            assert (fused(layer)(x) - layer(x)).abs().max() < limit
-
-
-def test_what_can_have_a_shortcut() -> None:
-    conv = torch.nn.Conv2d
-    assert keeps_shape(conv(4, 4, 3, padding=1)) and keeps_shape(conv(4, 4, (1, 5), padding=(0, 2)))
-    assert keeps_shape(conv(4, 4, 3, padding=2, dilation=2))
-    for other in (
-        *(conv(4, 8, 3, padding=1), conv(4, 4, 3), conv(4, 4, 2), conv(4, 4, 3, 2, 1), conv(4, 4, 1, 2)),
-        *(conv(4, 4, 3, padding=1, groups=4), conv(4, 4, 3, padding="same"), conv(4, 4, 3, padding=2)),
-        conv(4, 4, 3, padding=1, padding_mode="reflect"),
-    ):
-        assert not keeps_shape(other), other
-
-
-def test_a_network_is_wrapped_and_fused_unchanged() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        model, x = build("resnet20").eval(), torch.randn(2, 3, 32, 32)
-        with torch.no_grad():
-            before = model(x)
-            layers = wrap(model, skip=0.0)
-            assert torch.allclose(model(x), before, atol=1e-5)
-            # of 19 convolutions of 3 x 3 the first has 3 inputs, two have stride 2
-            assert len(layers) == 16 and "conv1" not in layers and "layer2.0.conv1" not in layers
-            for layer in layers.values():
-                layer.scale.fill_(0.9)
-                layer.skip.fill_(0.1)
-            shortcut = model(x)
-            fuse(model, layers)
-            assert (model(x) - shortcut).abs().max() < 1e-5 * shortcut.abs().max()
-    assert not any(isinstance(part, resconv()) for part in model.modules())
-
-
-def test_the_smallest_scales_are_removed() -> None:
-    model = build("resnet20").eval()
-    layers = wrap(model)
-    names = list(layers)
+def test_fusion_is_exact(dtype: Any, limit: float, kernel: Any, bias: bool) -> None:
+    part = trained(nn.Conv2d(6, 6, kernel, padding="same", bias=bias, dtype=dtype))
+    x = torch.randn(3, 6, 9, 8, dtype=dtype)
     with torch.no_grad():
-        for n, layer in enumerate(layers.values()):
-            layer.scale.fill_((-1) ** n * (len(names) - n))
-    assert remove(model, layers, 3) == names[:-4:-1]
-    assert isinstance(model.get_submodule(names[-1]), torch.nn.Identity)
-    assert list(layers) == names[:-3]
-    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
-    with pytest.raises(ValueError, match="14 layers to remove, of 13"):
-        remove(model, layers, 14)
+        wanted, got = part(x), fuse(part)(x)
+    assert type(fuse(part)) is nn.Conv2d
+    assert float((wanted - got).abs().max()) < limit
+    assert float((wanted - x).abs().max()) > 0.1
 
 
-def test_the_penalty_and_the_optimiser() -> None:
-    model = build("resnet20").train()
-    layers = wrap(model)
-    for layer, scale in zip(layers.values(), (0.5, -0.5, 0.05, -0.05), strict=False):
-        layer.scale.data.fill_(scale)
-    shrink(layers, 0.1)
-    scales = [layer.scale.item() for layer in layers.values()]
-    assert scales[:5] == pytest.approx([0.4, -0.4, 0, 0, 0.9])
-    assert scales[2] == scales[3] == 0
-    model(torch.ones(2, 3, 32, 32)).sum().backward()
-    assert all(layer.scale.grad is not None and layer.skip.grad is not None for layer in layers.values())
-    rest, apart = parameter_groups(model, layers, 1e-4)
-    assert (rest["weight_decay"], apart["weight_decay"], len(apart["params"])) == (1e-4, 0, 2 * len(layers))
-    trained = sum(value.requires_grad for value in model.parameters())
-    assert len(rest["params"]) + len(apart["params"]) == trained
+def test_fusion_of_a_dilated_convolution_without_affine_normalisation() -> None:
+    conv = nn.Conv2d(4, 4, 3, padding=2, dilation=2).double()
+    part = residual(conv, nn.BatchNorm2d(4, affine=False).double(), 0.5, -1.0).eval()
+    x = torch.randn(2, 4, 7, 7, dtype=torch.float64)
+    with torch.no_grad():
+        assert float((part(x) - fuse(part)(x)).abs().max()) < 1e-12
 
 
-def test_what_cannot_be_traced_is_named() -> None:
-    class Odd(torch.nn.Module):
+def test_fusion_of_other_modules_is_refused() -> None:
+    with pytest.raises(ValueError, match="Linear is no residual convolution"):
+        fuse(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("conv", "wanted"),
+    [
+        (lambda: nn.Conv2d(4, 4, 3, padding=1), True),
+        (lambda: nn.Conv2d(4, 4, 1), True),
+        (lambda: nn.Conv2d(4, 4, 3, padding=2, dilation=2), True),
+        (lambda: nn.Conv2d(4, 4, 3, padding=1, stride=2), False),
+        (lambda: nn.Conv2d(4, 8, 3, padding=1), False),
+        (lambda: nn.Conv2d(4, 4, 3), False),
+        (lambda: nn.Conv2d(4, 4, 2, padding="same"), False),
+        (lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4), False),
+        (lambda: nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), False),
+        (lambda: nn.Linear(4, 4), False),
+    ],
+)
+def test_eligibility(conv: Any, wanted: bool) -> None:
+    assert eligible(conv()) == wanted
+    if not wanted:
+        with pytest.raises(ValueError, match="cannot have its input added"):
+            residual(conv(), nn.BatchNorm2d(4))
+
+
+def test_a_normalisation_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not follow"):
+        residual(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(3))
+    with pytest.raises(ValueError, match="no statistics"):
+        residual(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, track_running_stats=False))
+
+
+def test_wrapping_takes_all_eligible_layers_and_p_0_changes_nothing() -> None:
+    network = build("resnet20")
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        before = network(x)
+        names = wrap(network, p=0.0)
+        assert torch.equal(network(x), before)
+    assert len(names) == 16  # 18 in blocks, without the two of stride 2
+    assert list(layers(network)) == names
+    assert "layer2.0.conv1" not in names and "layer2.0.conv2" in names and "conv1" not in names
+    assert wrap(network) == []
+
+
+def test_a_shared_layer_and_one_whose_output_has_other_uses_stay() -> None:
+    shared = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    assert wrap(nn.Sequential(shared, shared)) == []
+
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
         def forward(self, x: Any) -> Any:
-            return x if x.sum() > 0 else -x
+            y = self.conv(x)
+            return self.norm(y) + y
 
-    with pytest.raises(DataError, match=r"torch\.fx cannot trace"):
-        wrap(Odd())
+    assert wrap(Branch()) == []
+
+
+def test_gradients_reach_s_and_p() -> None:
+    network = build("resnet20").train()
+    wrap(network)
+    network(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    for part in layers(network).values():
+        assert float(part.s.grad) != 0 and float(part.p.grad) != 0
+
+
+def test_decay_spares_s_and_p_alone() -> None:
+    network = build("resnet20")
+    names = wrap(network)
+    remove(network, 3)
+    decayed, free = parameter_groups(network, 1e-4)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (1e-4, 0.0)
+    assert len(free["params"]) == 2 * (len(names) - 3) + 3
+    assert all(value.ndim == 0 for value in free["params"]) and all(value.ndim for value in decayed["params"])
+    trained_values = [value for value in network.parameters() if value.requires_grad]
+    assert len(decayed["params"]) + len(free["params"]) == len(trained_values)
+
+
+def test_threshold_is_the_minimum_of_the_proximal_problem() -> None:
+    network = build("resnet20")
+    wrap(network)
+    before = [0.5, -0.5, 0.1, -0.1, 0.25, 0.0]
+    parts = list(layers(network).values())[: len(before)]
+    for part, value in zip(parts, before, strict=True):
+        part.s.data.fill_(value)
+    shrink(network, 0.25)
+    assert [float(part.s.detach()) for part in parts] == [0.25, -0.25, 0.0, 0.0, 0.0, 0.0]
+    grid = torch.linspace(-1, 1, 8001, dtype=torch.float64)
+    for part, value in zip(parts, before, strict=True):
+        best = grid[((grid - value) ** 2 / 2 + 0.25 * grid.abs()).argmin()]
+        assert abs(float(part.s.detach()) - float(best)) < 1e-3
+    with pytest.raises(ValueError, match="amount"):
+        shrink(network, -0.1)
+
+
+def test_removal_takes_exactly_the_smallest() -> None:
+    network = build("resnet20")
+    names = wrap(network)
+    for index, part in enumerate(layers(network).values()):
+        part.s.data.fill_((-1) ** index * (1.0 + (index * 5) % 16))
+    order = sorted(range(16), key=lambda index: (index * 5) % 16)
+    kept = {name: part.s for name, part in layers(network).items()}
+    assert remove(network, 4) == [names[index] for index in order[:4]]
+    left = layers(network)
+    assert list(left) == [name for index, name in enumerate(names) if index not in order[:4]]
+    assert all(part.s is kept[name] for name, part in left.items())
+    with pytest.raises(ValueError, match="13 layers cannot be removed: there are 12"):
+        remove(network, 13)
+
+
+def test_of_equal_layers_the_first_goes() -> None:
+    network = build("resnet20")
+    names = wrap(network)
+    assert remove(network, 0) == []
+    assert remove(network, 2) == names[:2]
+
+
+def test_a_removed_layer_is_p_times_its_input() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)).eval()
+    assert wrap(network, p=1.5) == ["0"]
+    remove(network, 1)
+    x = torch.randn(2, 3, 5, 5)
+    with torch.no_grad():
+        assert torch.equal(network(x), 1.5 * x)
+        fuse_all(network)
+        assert isinstance(network[0], nn.Conv2d) and torch.equal(network(x), 1.5 * x)
+
+
+def test_a_whole_network_fuses_into_plain_layers() -> None:
+    network = build("resnet20").train()
+    wrap(network)
+    with torch.no_grad():
+        network(torch.randn(16, 3, 32, 32))  # statistics that are not 0 and 1
+        for index, part in enumerate(layers(network).values()):
+            part.s.fill_(0.3 + 0.05 * index)
+            part.p.fill_(1.0 if index == 0 else 0.9)
+        remove(network, 2)
+        network.eval().double()
+        fused = deepcopy(network)
+        fuse_all(fused)
+        x = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+        wanted, got = network(x), fused(x)
+    assert layers(fused) == {} and isinstance(fused.layer1[0].conv1, nn.Identity)
+    assert float((wanted - got).abs().max()) < 1e-12 * max(1.0, float(wanted.abs().max()))
