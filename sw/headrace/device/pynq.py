@@ -71,7 +71,10 @@ class PynqDevice(Closing):
         try:
             import pynq
         except ImportError as error:
-            raise DeviceError(f"device pynq needs the package pynq, which every PYNQ image has ({error})") from None
+            raise DeviceError(
+                f"device pynq needs the package pynq ({error}): on a board `source /etc/profile.d/pynq_venv.sh` first, "
+                "elsewhere pip install 'headrace[virtual]'"
+            ) from None
         self.config = config
         path = Path(overlay).absolute()
         for needed in (path, path.with_suffix(".hwh")):
