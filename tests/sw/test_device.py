@@ -33,7 +33,7 @@ class TestOpen:
         with pytest.raises(DeviceError, match="no option speed; it has overlay"):
             open_device("pynq", SMALL, speed=3)
         monkeypatch.setitem(sys.modules, "pynq", None)
-        with pytest.raises(DeviceError, match="needs the package pynq, which every PYNQ image has"):
+        with pytest.raises(DeviceError, match=r"needs the package pynq \(.*: on a board"):
             open_device("pynq", SMALL, overlay="a.bit")
 
     @pytest.mark.parametrize(
