@@ -14,6 +14,8 @@ from headrace_hw.verilog import emit_component
 from headrace_sim.cocotb_runner import run
 from hw.streams import PATTERNS
 
+pytestmark = pytest.mark.slow  # the lane's other tests run in the quick part
+
 CONFIGS = {
     config.pixels: config
     for config in (

@@ -23,7 +23,7 @@ DEMO = CONFIGS["demo"]
     words=st.lists(st.integers(1, 4), min_size=1, max_size=3),
     slots=st.sampled_from([0, 1, 8]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_lossless_and_more_effort_is_hardly_slower(seed, rows, positions, words, slots) -> None:
     W = random_matrix(np.random.default_rng(seed), rows, positions, 0.3, 5)
     strips = Strips(tuple(words), 20)

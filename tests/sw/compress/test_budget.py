@@ -47,6 +47,7 @@ def taken(densities: dict[str, float] | float, config=TINY) -> tuple[int, int]:
     return len(image.blob), estimate(image).cycles
 
 
+@pytest.mark.slow
 def test_fits_and_wastes_little() -> None:
     dense, sparse = taken(1.0), taken(LEVELS[-1])
     for part in (0.3, 0.6):

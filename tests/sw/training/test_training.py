@@ -258,6 +258,7 @@ rate = 1e-4
 """
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     write_digits(tmp_path)
     (tmp_path / "sweep.toml").write_text(RECIPE)
