@@ -1,7 +1,7 @@
 """Networks that papers on compression use, as torch modules: the definition here, the weights from files of the user's.
 
 `build(name)` gives a module with random weights, in evaluation mode; torch is imported then and not before. Layers have
-the shapes of the published networks; batch normalisations of networks whose weights come folded are left out.
+the shapes of the published networks; batch normalisations of networks whose weights only come folded are left out.
 """
 
 from __future__ import annotations

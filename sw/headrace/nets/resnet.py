@@ -1,6 +1,6 @@
 """Residual networks for CIFAR-10: ResNet-8 of MLPerf Tiny, ResNet-20 and ResNet-56 of arXiv 1512.03385.
 
-ResNet-8 has its batch normalisations folded. Where ResNet-20 and -56 halve the picture, their shortcut takes every
+Where ResNet-20 and -56 halve the picture, their shortcut takes every
 second pixel and adds channels of zeros on both sides: a fixed 1 x 1 convolution of stride 2.
 """
 
@@ -11,27 +11,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+KERAS_EPSILON, KERAS_MOMENTUM = 1e-3, 0.01
+"""Of batch normalisations whose weights come from Keras; momentum as torch counts it."""
+
 
 def resnet8() -> nn.Module:
     """Blocks of 16, 32 and 64 channels; input 0..255. Odd rows of padding lie below and to the right."""
     import torch
     from torch import nn
 
+    def normalisation(channels: int) -> nn.Module:
+        return nn.BatchNorm2d(channels, eps=KERAS_EPSILON, momentum=KERAS_MOMENTUM)
+
     class Block(nn.Module):
         def __init__(self, before: int, channels: int) -> None:
             super().__init__()
             stride = 1 if before == channels else 2
             self.pad = nn.ZeroPad2d((0, 1, 0, 1) if stride == 2 else (1, 1, 1, 1))
-            self.conv1 = nn.Conv2d(before, channels, 3, stride)
-            self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+            self.conv1, self.bn1 = nn.Conv2d(before, channels, 3, stride), normalisation(channels)
+            self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, padding=1), normalisation(channels)
             self.shortcut = nn.Conv2d(before, channels, 1, stride) if stride == 2 else nn.Identity()
 
         def forward(self, x: Tensor) -> Tensor:
-            y = self.conv2(torch.relu(self.conv1(self.pad(x))))
+            y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(self.pad(x))))))
             return torch.relu(y + self.shortcut(x))
 
     return nn.Sequential(
-        *(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(3, 16, 3, padding=1), normalisation(16), nn.ReLU()),
         *(Block(16, 16), Block(16, 32), Block(32, 64)),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)),
     )

@@ -29,14 +29,19 @@ def load(name: str, path: str | Path) -> nn.Module:
     if kind == "th":
         _load_checkpoint(module, path)
         return module
-    parameters = {"h5": _keras, "tflite": _tflite, "npz": _npz}[kind](path)
+    if kind == "h5":
+        _load_keras(module, name, path)
+        return module
+    parameters = {"tflite": _tflite, "npz": _npz}[kind](path)
     fill(module, name, parameters, str(path))
     return module
 
 
 def fill(module: nn.Module, name: str, parameters: Sequence[tuple[Any, Any]], source: str) -> None:
     """Weights and biases into the layers of network `name` that have some, in order. DataError for other shapes."""
-    layers: list[Any] = [layer for layer in module.modules() if hasattr(layer, "weight")]
+    from torch import nn
+
+    layers: list[Any] = [layer for layer in module.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
     found = [tuple(weights.shape) for weights, _ in parameters]
     wanted = [tuple(layer.weight.shape) for layer in layers]
     if found != wanted:
@@ -72,11 +77,24 @@ def _load_checkpoint(module: nn.Module, path: Path) -> None:
         raise DataError(f"{path}: another network's weights: {' '.join(str(error).split())[:200]}") from None
 
 
-def _keras(path: Path) -> list[tuple[Any, Any]]:
-    from headrace.workloads.keras import read_parameters
+def _load_keras(module: nn.Module, name: str, path: Path) -> None:
+    import torch
+
+    from headrace.workloads.keras import read_layers
     from headrace.workloads.resnet8 import NORMALISED
 
-    return read_parameters(path, NORMALISED)
+    layers = read_layers(path, NORMALISED)
+    fill(module, name, [layer.parameters for layer in layers], str(path))
+    found = [layer.normalisation for layer in layers if layer.normalisation is not None]
+    wanted = [part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    if [values[0].shape for values in found] != [(part.num_features,) for part in wanted]:
+        raise DataError(f"{path}: batch normalisations that {name} has not")
+    with torch.no_grad():
+        for part, values in zip(wanted, found, strict=True):
+            targets = (part.weight, part.bias, part.running_mean, part.running_var)
+            for target, value in zip(targets, values, strict=True):
+                assert target is not None
+                target.copy_(torch.from_numpy(value))
 
 
 def _tflite(path: Path) -> list[tuple[Any, Any]]:

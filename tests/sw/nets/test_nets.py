@@ -21,7 +21,7 @@ from headrace.nets.weights import load  # noqa: E402
 PARAMETERS = {
     "lenet300100": 266_610,
     "lenet5": 431_080,
-    "resnet8": 77_706,
+    "resnet8": 78_186,
     "resnet20": 272_282,
     "resnet56": 855_578,
     "vgg19": 38_947_914,
