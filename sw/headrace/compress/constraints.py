@@ -8,7 +8,8 @@ of this. Around a step of an optimiser:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,22 @@ def weighted_modules(model: nn.Module) -> dict[str, Any]:
 def weight_arrays(model: nn.Module) -> dict[str, NDArray[np.float32]]:
     """Copies of their weights."""
     return {name: part.weight.detach().numpy().copy() for name, part in weighted_modules(model).items()}
+
+
+@contextmanager
+def masked(modules: Mapping[str, Any], masks: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Soft masks: passes within see masked weights, gradients are of all, so that a pruned one learns on.
+
+    The optimiser's step belongs outside, where the weights are whole. Modules without a mask stay as they are.
+    """
+    dense = {name: modules[name].weight.data for name in masks}
+    try:
+        for name, weights in dense.items():
+            modules[name].weight.data = weights * masks[name]
+        yield
+    finally:
+        for name, weights in dense.items():
+            modules[name].weight.data = weights
 
 
 class Constraints:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .constraints import weighted_modules
+from .constraints import masked, weighted_modules
 from .prune import magnitude_masks
 from .rounding import Rounding
 
@@ -47,15 +47,8 @@ class Pqk:
     @contextmanager
     def student(self) -> Iterator[None]:
         """Passes within see rounded masked weights; gradients are of all weights."""
-        dense = {name: part.weight.data for name, part in self.modules.items()}
-        try:
-            for name, weights in dense.items():
-                self.modules[name].weight.data = weights * self.masks[name]
-            with self.rounding.active():
-                yield
-        finally:
-            for name, weights in dense.items():
-                self.modules[name].weight.data = weights
+        with masked(self.modules, self.masks), self.rounding.active():
+            yield
 
     def backward_alone(self, x: torch.Tensor, labels: torch.Tensor, returning: bool) -> float:
         """The student's gradients from labels; returning: also for pruned weights. Returns the loss."""

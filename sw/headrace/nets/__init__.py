@@ -43,6 +43,7 @@ NETS = {
     "deepdta-drug": Net("deepdta", "drug", (100,), (96,), ""),
     "deepdta-protein": Net("deepdta", "protein", (1000,), (96,), ""),
     "deepdta-head": Net("deepdta", "head", (192,), (1,), ""),
+    "matching": Net("matching", "matching", (1, 9, 9), (32, 1, 1), ""),
 }
 
 

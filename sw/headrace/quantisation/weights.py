@@ -18,7 +18,9 @@ BIAS_SHARE = 0.45
 SMALLEST_FACTOR = 4
 """Least integer weight of an absorbed tensor: it is exact, but a small one makes the other weights' steps wide."""
 
-
+NARROWEST = 2.0**-20
+"""Of the widest channel's step, the least that another's is: one that was pruned whole has what its bias needs, which
+may be next to nothing."""
 MOST_SHARED = 255
 """Values of a codebook beside 0."""
 
@@ -63,6 +65,7 @@ def integers(layer: Conv | Linear, x_scale: float, per_channel: bool, ratio: flo
     if not per_channel:
         scale = np.full(len(weights), scale.max())
     scale[scale == 0] = scale.max() or 1.0
+    scale = np.maximum(scale, scale.max() * NARROWEST)
     skip = None
     if ratio is not None:
         factors = np.minimum(np.floor(ratio / scale), 127)

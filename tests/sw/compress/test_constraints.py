@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 from headrace.compress.admm import Admm  # noqa: E402
-from headrace.compress.constraints import Constraints, weight_arrays  # noqa: E402
+from headrace.compress.constraints import Constraints, masked, weight_arrays  # noqa: E402
 from headrace.compress.prune import magnitude_masks  # noqa: E402
 from headrace.compress.rounding import Rounding, rounded_weights  # noqa: E402
 from headrace.compress.sharing import Codebook, share_weights  # noqa: E402
@@ -55,6 +55,23 @@ def test_masks_survive_momentum_and_decay(make) -> None:
         buffers = [v for v in optimiser.state[part.weight].values() if getattr(v, "shape", None) == part.weight.shape]
         assert buffers
         assert not any(value[~constraints.masks[name]].any() for value in buffers)
+
+
+def test_soft_masks_hide_weights_that_learn_on() -> None:
+    model = small()
+    constraints = Constraints(model)
+    before = weight_arrays(model)
+    mask = torch.rand(before["3"].shape) < 0.5
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    x, y = torch.randn(16, 1, 6, 6), torch.arange(16) % 3
+    with masked(constraints.modules, {"3": mask}):
+        assert torch.equal(model[3].weight != 0, mask)
+        assert np.array_equal(weight_arrays(model)["0"], before["0"])
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+    assert np.array_equal(weight_arrays(model)["3"], before["3"])
+    assert model[3].weight.grad[~mask].any()
+    optimiser.step()
+    assert (weight_arrays(model)["3"] != before["3"])[~mask].any()
 
 
 def test_masks_only_shrink() -> None:

@@ -32,6 +32,7 @@ PARAMETERS = {
     "deepdta-drug": 81_984,
     "deepdta-protein": 101_824,
     "deepdta-head": 1_772_545,
+    "matching": 28_064,
 }
 """Published sizes, batch normalisations folded where the definition folds them; the fixed shortcuts count."""
 

@@ -76,6 +76,16 @@ def test_sums_fit_24_bits(per_channel: bool):
         integers(linear(np.random.default_rng(0), "wide", "input", 1, 140_000), 0.05, per_channel)
 
 
+def test_channel_of_nothing_but_a_tiny_bias():
+    """Its step would be so small that no rescaling factor is in range."""
+    layer = linear(np.random.default_rng(0), "one", "input", 3, 192)
+    weights, bias = layer.weights.copy(), layer.bias.copy()
+    weights[1], bias[1] = 0.0, 1e-15
+    network, _ = quantise(graph([replace(layer, weights=weights, bias=bias)]), images(20))
+    made = network.layers[0]
+    assert not made.weights[1].any() and made.bias[1] == 0 and made.weights[0].any() and made.weights[2].any()
+
+
 def test_residual_factor_is_an_integer():
     layer = linear(np.random.default_rng(0), "one", "input", 6, 50)
     parts = integers(layer, 0.1, True, ratio=0.2)
