@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .share import snap
 from .sharing import Codebook, on_grid
 
 if TYPE_CHECKING:
@@ -164,6 +165,17 @@ class Tied:
                 values = torch.from_numpy(on_grid(values.numpy(), self.counts, self.grid))
             for name, part in self.modules.items():
                 part.weight.copy_(values[self.labels[name]])
+
+    def integers(self) -> tuple[float, dict[str, NDArray[np.int8]]]:
+        """Of weights on a grid: its step, and by layer how many steps each is. ValueError for any real values."""
+        if not self.grid:
+            raise ValueError("weights that share real values lie on no grid")
+        centres = self.centres.detach().numpy()
+        steps, step, used = np.zeros(centres.shape, np.int8), 1.0, centres != 0
+        if used.any():
+            step, found = snap(centres[used].astype(np.float64), np.maximum(self.counts[used], 1), self.grid)
+            steps[used] = found
+        return step, {name: steps[labels.numpy()] for name, labels in self.labels.items()}
 
     def state(self) -> dict[str, Any]:
         """What `Constraints.load` takes."""

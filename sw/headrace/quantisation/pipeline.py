@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 
 import numpy as np
@@ -23,12 +24,17 @@ from .weights import Integers, integers, is_shared, shared_integers
 
 
 def quantise(
-    graph: FloatGraph, calibration: Floats, options: Options | None = None, progress: Progress | None = None
+    graph: FloatGraph,
+    calibration: Floats,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    trained: Mapping[str, Integers] | None = None,
 ) -> tuple[Network, Report]:
     """The integer network, whose layers have the real ones' names, and what was done.
 
     An addition is absorbed by a convolution that only it reads, which then has the addition's name. calibration:
-    float32 (N, *graph.input.shape), as `graph.input.feed` gives. `progress(done, total)` counts images. CompileError
+    float32 (N, *graph.input.shape), as `graph.input.feed` gives. `progress(done, total)` counts images. trained:
+    integers that layers were trained to have, by name; their real weights are left out of account. CompileError
     naming the layer that cannot be had in integers; HeadraceError for shared values without scikit-learn.
     """
     options = options or Options()
@@ -40,7 +46,7 @@ def quantise(
     real = prune(start, options)
     if options.reconstruct and real is not start:
         real = reconstruct(real, start, calibration)
-    shared = share(real, options)
+    shared = share(real, options) | dict(trained or {})
     fitted, real = real, with_weights(real, shared)
     means = channel_means(start, calibration) if options.bias_correction else None
     if means is not None:

@@ -89,7 +89,7 @@ def run_stages(
 
 def _digest(recipe: Recipe, compressed: Compressed, data: Data) -> str:
     """Of everything but the stages: the recipe's other keys that matter to training, first weights, samples."""
-    keys = ("network", "normalise", "augment", "batch", "seed")
+    keys = ("network", "normalise", "augment", "batch", "bfloat16", "seed")
     found = hashlib.sha256(json.dumps([getattr(recipe, key) for key in keys]).encode())
     for value in compressed.model.state_dict().values():
         found.update(value.numpy().tobytes())
@@ -107,7 +107,7 @@ class _StageRun:
         self.steps = len(data.train) // recipe.batch
         self.history: list[dict[str, float]] = []
         self.best: dict[str, Any] = {"accuracy": -1.0, "epoch": 0, "state": None}
-        self.work = Work(self.stage, compressed, self.steps, recipe.seed)
+        self.work = Work(self.stage, compressed, self.steps, recipe.seed, recipe.bfloat16)
 
     def run(self, show: Callable[[int], None]) -> dict[str, Any]:
         saved = _read(self.path)

@@ -102,6 +102,9 @@ class Recipe:
     calibration: int = 256
     """Training samples that set the activations' scales in the end."""
     batch: int = 128
+    bfloat16: bool = False
+    """Passes of training compute in bfloat16 where nothing is rounded to integers: faster where the processor has it.
+    Weights and steps stay float32."""
     seed: int = 1
     config: str = "demo"
     """Accelerator that bytes and cycles are of."""

@@ -25,6 +25,7 @@ from headrace.nets import NETS
 from headrace.network import Network, Weighted
 from headrace.quantisation import Options, quantise
 from headrace.quantisation.record import KEY, record
+from headrace.quantisation.weights import SUM_LIMIT, Integers
 from headrace.session import Session
 
 from .data import Data
@@ -53,7 +54,8 @@ def export(recipe: Recipe, compressed: Compressed, data: Data) -> Exported:
 
     example = torch.zeros(1, *NETS[recipe.network].input_shape)
     graph = import_torch(compressed.model, example, recipe.network)
-    tied = {name for one in compressed.constraints.tied for name in one.modules}
+    trained = grid_integers(compressed, graph)
+    tied = {name for one in compressed.constraints.tied for name in one.modules} - set(trained)
     values = {
         layer.name: int(np.unique(layer.weights[layer.weights != 0]).size) + 1
         for layer in graph.layers
@@ -62,10 +64,32 @@ def export(recipe: Recipe, compressed: Compressed, data: Data) -> Exported:
     # A scale for each channel would take shared values apart.
     options = Options(per_channel=not tied, values={name: max(2, count) for name, count in values.items()} or None)
     inputs = normalised(data.train.first(recipe.calibration).inputs, recipe.normalise)
-    network, _ = quantise(graph, graph.input.feed(inputs), options)
+    network, _ = quantise(graph, graph.input.feed(inputs), options, trained=trained)
     image = compile_network(network, get_config(recipe.config))
     meta = {"source": recipe.name, KEY: record(options, len(inputs), recipe.normalise, network)}
     return Exported(graph, network, Artifact(image, meta))
+
+
+def grid_integers(compressed: Compressed, graph: FloatGraph) -> dict[str, Integers]:
+    """Integers of layers that share values on a grid, which a batch normalisation may have scaled by channel.
+
+    Layers whose sums of them might leave 24 bits are left out.
+    """
+    layers = {layer.name: layer for layer in graph.layers if isinstance(layer, Conv | Linear)}
+    found = {}
+    for tied in (one for one in compressed.constraints.tied if one.grid):
+        step, steps = tied.integers()
+        for name, integers in steps.items():
+            rows = integers.reshape(len(integers), -1).astype(np.int64)
+            largest = np.abs(rows).argmax(axis=1)[:, None]
+            folded = np.take_along_axis(layers[name].weights.reshape(rows.shape), largest, axis=1)
+            units = (folded / (step * np.maximum(1, np.take_along_axis(np.abs(rows), largest, axis=1))))[:, 0]
+            units *= np.where(np.take_along_axis(rows, largest, axis=1)[:, 0] < 0, -1, 1)
+            units[units == 0] = 1.0
+            rows *= np.where(units < 0, -1, 1)[:, None]
+            if np.abs(rows).sum(axis=1).max() * 128 <= SUM_LIMIT:
+                found[name] = Integers(rows.astype(np.int8).reshape(integers.shape), step * np.abs(units))
+    return found
 
 
 def measure(recipe: Recipe, compressed: Compressed, data: Data, exported: Exported, simulate: bool) -> dict[str, Any]:

@@ -69,8 +69,8 @@ class Compressed:
 class Work:
     """A stage under way, of `steps` an epoch. `begin` first, unless `load` brings back what it had begun."""
 
-    def __init__(self, stage: Stage, compressed: Compressed, steps: int, seed: int) -> None:
-        self.stage, self.compressed, self.steps, self.seed = stage, compressed, steps, seed
+    def __init__(self, stage: Stage, compressed: Compressed, steps: int, seed: int, bfloat16: bool = False) -> None:
+        self.stage, self.compressed, self.steps, self.seed, self.bfloat16 = stage, compressed, steps, seed, bfloat16
         self.density = _densities(stage, list(compressed.constraints.modules))
         self.admm: Admm | None = None
         self.taylor = TaylorScores(compressed.model) if stage.score == "taylor" else None
@@ -107,10 +107,16 @@ class Work:
             if first_phase or not self.stage.distil:
                 return self.pqk.backward_alone(x, labels, returning=first_phase)
             return self.pqk.backward_both(x, labels)
+        import torch
         from torch.nn import functional
 
+        fast = self.bfloat16 and self.compressed.rounding is None
+        if fast and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
         with self.compressed.forward():
-            loss = functional.cross_entropy(self.compressed.model(x), labels)
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                y = self.compressed.model(x)
+            loss = functional.cross_entropy(y.float(), labels)
             loss.backward()
         if self.admm is not None:
             self.admm.add_gradients()

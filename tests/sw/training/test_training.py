@@ -17,12 +17,18 @@ from digits import write_digits  # noqa: E402
 from headrace.artifact import Artifact  # noqa: E402
 from headrace.cli import main  # noqa: E402
 from headrace.compress.constraints import weight_arrays  # noqa: E402
+from headrace.compress.prune import magnitude_masks  # noqa: E402
+from headrace.compress.sharing import share_weights  # noqa: E402
+from headrace.data.samples import Samples  # noqa: E402
 from headrace.errors import DataError  # noqa: E402
+from headrace.nets import build  # noqa: E402
+from headrace.network import Weighted  # noqa: E402
 from headrace.training import loop  # noqa: E402
 from headrace.training.data import Data, augmented, batches, load_data  # noqa: E402
 from headrace.training.loop import initial, run_stages  # noqa: E402
 from headrace.training.recipe import Recipe, Stage  # noqa: E402
-from headrace.training.results import export, matrix  # noqa: E402
+from headrace.training.results import export, grid_integers, matrix  # noqa: E402
+from headrace.training.stages import Compressed  # noqa: E402
 
 torch.set_num_threads(1)  # more only wait for each other here
 
@@ -298,3 +304,49 @@ def test_command_refuses_in_one_line(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_shared_values_stay_shared_beside_batch_normalisations() -> None:
+    torch.manual_seed(3)
+    compressed = Compressed(build("resnet8"))
+    for part in compressed.model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(part.weight, -0.2, 2.0)
+            torch.nn.init.uniform_(part.running_var, 0.1, 4.0)
+    weights = weight_arrays(compressed.model)
+    compressed.constraints.set_masks(magnitude_masks(weights, 0.3, "layer"))
+    compressed.constraints.share(share_weights(weight_arrays(compressed.model), 16, "cws", "layer", False, 40, 1), 40)
+    x = np.random.default_rng(0).integers(0, 256, (8, 3, 32, 32)).astype(np.uint8)
+    samples = Samples("noise", x, np.zeros(8, np.int64))
+    point = recipe(network="resnet8", calibration=8)
+    exported = export(point, compressed, Data(samples, samples, samples))
+    magnitudes = {}
+    for layer in exported.network.layers:
+        if isinstance(layer, Weighted):
+            magnitudes[layer.name] = np.unique(np.abs(layer.weights))
+            assert magnitudes[layer.name].size <= 16  # a negative normalisation turns signs alone
+    assert len(magnitudes) >= 10
+    trained = grid_integers(compressed, exported.graph)
+    layers = {layer.name: layer for layer in exported.graph.layers}
+    assert set(trained) == set(weights)
+    for name, integers in trained.items():
+        assert np.allclose(integers.dense(), layers[name].weights, rtol=1e-4, atol=1e-7)
+        assert np.array_equal(integers.weights != 0, compressed.constraints.masks[name].numpy())
+
+
+def test_bfloat16_ends_where_rounding_begins(data: Data, tmp_path: Path) -> None:
+    kinds: dict[str, set[Any]] = {"train": set(), "int8": set()}
+    point = recipe(Stage("train", 1), Stage("int8", 1), network="lenet5", bfloat16=True)
+    compressed = initial(point, None)
+
+    def look(part: Any, inputs: Any, output: Any) -> None:
+        if compressed.model.training:
+            kinds["train" if compressed.rounding is None else "int8"].add(output.dtype)
+
+    for part in compressed.model.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(look)
+    reports = run_stages(point, compressed, data, tmp_path, lambda line: None, lambda done, total: None)
+    assert kinds == {"train": {torch.bfloat16}, "int8": {torch.float32}}
+    assert [one["epochs"] for one in reports] == [1, 1]
+    assert all(value.dtype != torch.bfloat16 for value in compressed.model.state_dict().values())
