@@ -21,6 +21,8 @@ FIRST_STEP, FURTHER_STEPS = 1e-4, 5e-4
 """Of UQ's scan for the width of an interval, in weight units."""
 BINS = 3
 """ECSQ starts with so many clusters for each of the k wanted."""
+LEAST_MEMBERS = 4
+"""Of each, though never with fewer than k clusters."""
 TOLERANCE = 1e-5
 """ECSQ has converged where its objective falls by no more than this part of it. Published is 1e-3 in absolute terms,
 which weights of a small variance meet at once."""
@@ -128,14 +130,25 @@ def ecsq(values: Array, k: int, pinned: bool, generator: np.random.Generator) ->
     """Entropy-constrained scalar quantisation: least error plus lambda * entropy, of the lambdas tried the smallest
     one that leaves at most k clusters.
 
-    Starts, for each lambda, from 3k clusters of equal population. `pinned` as for `cws`.
+    Starts, for each lambda, from 3k clusters of equal population; of few values from less, down to k, since clusters of
+    the same few members cost the same and none would ever die. `pinned` as for `cws`.
     """
     ordered = np.sort(values)
     sums = RangeSums(ordered)
-    start = sums.fit(np.unique(np.arange(1, BINS * k) * ordered.size // (BINS * k)))
-    if np.unique(start.centres).size == 1:
-        return _pin(start.centres[:1], np.zeros(values.size, np.int64), values, pinned)
-    best, weight = sums.fit(np.zeros(0, np.int64)), float(ordered.var())
+    most = max(k, min(BINS * k, ordered.size // LEAST_MEMBERS))
+    best = _scan(sums, most, k)
+    if not best.edges.size and most > k:  # clusters died all at once: no lambda left some, but not too many
+        best = _scan(sums, k, k)
+    last = np.r_[best.edges, ordered.size] - 1
+    labels = np.searchsorted(ordered[last], values, side="left")
+    return _pin(best.centres, labels, values, pinned)
+
+
+def _scan(sums: RangeSums, bins: int, k: int) -> Fit:
+    """The clusters of the smallest lambda that leaves at most k; one where each leaves more."""
+    n = sums.ordered.size
+    start = sums.fit(np.unique(np.arange(1, bins) * n // bins))
+    best, weight = sums.fit(np.zeros(0, np.int64)), float(sums.ordered.var())
     least = LEAST_LAMBDA * weight
     for step in LAMBDA_STEPS:
         while weight > least:
@@ -144,9 +157,7 @@ def ecsq(values: Array, k: int, pinned: bool, generator: np.random.Generator) ->
                 break
             best, weight = found, weight * step
         weight = weight / step * LAMBDA_STEPS[-1]
-    last = np.r_[best.edges, ordered.size] - 1
-    labels = np.searchsorted(ordered[last], values, side="left")
-    return _pin(best.centres, labels, values, pinned)
+    return best
 
 
 class Fit(NamedTuple):

@@ -143,3 +143,12 @@ def test_refuses(arguments: tuple, reason: str) -> None:
 def test_few_values(values: list, method: str) -> None:
     found = cluster(values, 4, method)
     assert np.allclose(found.centres[found.labels], values, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [50, 400, 1500, 3000])
+@pytest.mark.parametrize("k", [4, 31, 254])
+def test_ecsq_of_few_values_has_about_as_many_clusters_as_asked(n: int, k: int) -> None:
+    for seed in range(3):
+        values = np.random.default_rng(seed).standard_t(4, n)
+        found = cluster(values, k, "ecsq")
+        assert 0.6 * min(k, n) <= found.centres.size <= k
