@@ -47,17 +47,15 @@ class Rounding:
 
     def _hook(self, name: str) -> Any:
         def hook(part: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            import torch
+
             (x,) = inputs
-            now = float(x.detach().abs().max())
+            least, most = (float(one) for one in torch.aminmax(x.detach()))
             if self.model.training or name not in self.largest:
-                self.largest[name] = max(self.largest.get(name, 0.0) * DECAY, now)
+                self.largest[name] = max(self.largest.get(name, 0.0) * DECAY, -least, most)
             step = self.largest[name] / 127
-            if not step:
-                return inputs
-            values = x.detach()
-            rounded = (values / step).round().clamp(-128, 127) * step
-            # the gradient passes wherever nothing was clipped
-            return ((x - values) * ((values - rounded).abs() <= step) + rounded,)
+            # the gradient passes wherever nothing is clipped
+            return (torch.fake_quantize_per_tensor_affine(x, step, 0, -128, 127),) if step else inputs
 
         return hook
 

@@ -26,7 +26,7 @@ from headrace.nets.weights import load as load_weights
 
 from .data import Data, batches
 from .recipe import Recipe, Stage
-from .stages import Compressed, Work
+from .stages import Compressed, Work, quickly_laid_out
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def accuracy(compressed: Compressed, samples: Samples, normalise: str) -> float:
     with torch.no_grad(), compressed.forward():
         for first in range(0, len(samples), TEST_BATCH):
             x = normalised(samples.inputs[first : first + TEST_BATCH], normalise).astype(np.float32)
-            y = compressed.model(torch.from_numpy(x)).argmax(1).numpy()
+            y = compressed.model(quickly_laid_out(torch.from_numpy(x))).argmax(1).numpy()
             right += int((y == samples.labels[first : first + TEST_BATCH]).sum())
     return right / len(samples)
 
