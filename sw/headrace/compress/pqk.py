@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .constraints import masked, weighted_modules
-from .prune import magnitude_masks
+from .prune import channel_relative, magnitude_masks
 from .rounding import Rounding
 
 if TYPE_CHECKING:
@@ -38,9 +38,14 @@ class Pqk:
         self.modules = weighted_modules(model)
         self.masks = {name: torch.ones_like(part.weight, dtype=torch.bool) for name, part in self.modules.items()}
 
-    def prune(self, density: float) -> None:
-        """Masks anew, from all weights: `round(density * all)` stay."""
-        weights = {name: part.weight.detach().numpy() for name, part in self.modules.items()}
+    def prune(self, density: float, relative: bool = False) -> None:
+        """Masks anew, from all weights: `round(density * all)` stay.
+
+        relative: magnitudes are in units of their output channel's.
+        """
+        weights: dict[str, Any] = {name: part.weight.detach().numpy() for name, part in self.modules.items()}
+        if relative:
+            weights = {name: channel_relative(W) for name, W in weights.items()}
         for name, mask in magnitude_masks(weights, density, "global").items():
             self.masks[name] = _tensor(mask)
 

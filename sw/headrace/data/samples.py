@@ -81,8 +81,8 @@ def open_samples(where: str, split: str = "test") -> Samples:
     """Samples of a split, by what is there.
 
     where: "mnist" (the digits that come with headrace: 256 for tests, 128 without labels else); a folder of MNIST's or
-    CIFAR-10's files, or of folders of keyword clips (of one split only); or a .npz of inputs and labels, under one of
-    the KEYS (of one split only). DataError for anything else.
+    CIFAR-10's files, of train.npz and test.npz, or of folders of keyword clips (of one split only); or a .npz (of one
+    split only). A .npz holds inputs and labels, under one of the KEYS. DataError for anything else.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
@@ -99,11 +99,15 @@ def open_samples(where: str, split: str = "test") -> Samples:
         return Samples(f"MNIST {split}", images[:, None], labels)
     if any((path / f"test_batch.{suffix}").is_file() for suffix in ("bin", "png")):
         return Samples(f"CIFAR-10 {split}", *load_cifar10(path, split))
+    if (path / f"{split}.npz").is_file():
+        return _read_npz(path / f"{split}.npz")
     if any((path / name).is_dir() for name in speech.CLASSES):
         return Samples("Speech Commands", *speech.load_speech_commands(path), normalisation="mfcc")
     if is_affinities(path):
         raise DataError(f"{path} holds drug-target pairs, which headrace eval takes with --drug and --protein")
-    raise DataError(f"{path} holds no files of MNIST or CIFAR-10 and no folders of keyword clips")
+    raise DataError(
+        f"{path} holds no files of MNIST or CIFAR-10, no train.npz or test.npz, and no folders of keyword clips"
+    )
 
 
 def _read_npz(path: Path) -> Samples:

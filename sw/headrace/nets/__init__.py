@@ -35,6 +35,7 @@ NETS = {
     "resnet8": Net("resnet", "resnet8", (3, 32, 32), (10,), "h5"),
     "resnet20": Net("resnet", "resnet20", (3, 32, 32), (10,), "th"),
     "resnet56": Net("resnet", "resnet56", (3, 32, 32), (10,), "th"),
+    "resnet110": Net("resnet", "resnet110", (3, 32, 32), (10,), "th"),
     "vgg19": Net("vgg", "vgg19", (3, 32, 32), (10,), ""),
     "vgg19-mnist": Net("vgg", "vgg19_mnist", (1, 32, 32), (10,), ""),
     "dscnn": Net("mobile", "dscnn", (1, 49, 10), (12,), "tflite"),

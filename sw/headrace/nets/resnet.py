@@ -1,7 +1,7 @@
-"""Residual networks for CIFAR-10: ResNet-8 of MLPerf Tiny, ResNet-20 and ResNet-56 of arXiv 1512.03385.
+"""Residual networks for CIFAR-10: ResNet-8 of MLPerf Tiny, ResNet-20, -56 and -110 of arXiv 1512.03385.
 
-Where ResNet-20 and -56 halve the picture, their shortcut takes every
-second pixel and adds channels of zeros on both sides: a fixed 1 x 1 convolution of stride 2.
+Where the latter halve the picture, their shortcut takes every second pixel and adds channels of zeros on both sides: a
+fixed 1 x 1 convolution of stride 2.
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ def resnet20() -> nn.Module:
 def resnet56() -> nn.Module:
     """Nine blocks each; else as `resnet20`."""
     return _resnet(9)
+
+
+def resnet110() -> nn.Module:
+    """Eighteen blocks each; else as `resnet20`."""
+    return _resnet(18)
 
 
 def _resnet(blocks: int) -> nn.Module:

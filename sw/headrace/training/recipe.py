@@ -49,9 +49,9 @@ class Stage:
     rate: float = 1e-3
     """Learning rate."""
     relative: bool = False
-    """The rate is in units of each tensor's root mean square as the stage begins, and magnitudes that "prune" compares
-    are in units of their output channel's: for networks whose weights are of unlike sizes, such as those with batch
-    normalisation folded into them. Goes with adam."""
+    """The rate is in units of each tensor's root mean square as the stage begins, and magnitudes that "prune" and "pqk"
+    compare are in units of their output channel's: for networks whose weights are of unlike sizes, such as those with
+    batch normalisation folded into them. Goes with adam."""
     optimiser: str = "adam"
     """adam, or sgd with Nesterov momentum of 0.9."""
     decay: float = 0.0

@@ -163,7 +163,7 @@ class Work:
         else:
             falling = cubic_density(progress, self.density)
             if self.pqk is not None:
-                self.pqk.prune(falling)
+                self.pqk.prune(falling, self.stage.relative)
                 return
             if self.taylor is not None:
                 self.compressed.constraints.set_masks(self.taylor.masks(falling))

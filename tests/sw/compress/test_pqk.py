@@ -40,6 +40,17 @@ def test_counts_are_exact_and_weights_may_return() -> None:
     assert pqk.masks["4"][pruned].all()
 
 
+def test_relative_magnitudes_do_not_depend_on_the_scales_of_channels() -> None:
+    model, pqk, _, _ = small()
+    pqk.prune(0.5, relative=True)
+    before = {name: mask.clone() for name, mask in pqk.masks.items()}
+    model[0].weight.data *= 2.0 ** torch.tensor([-6, 0, 3, 7])[:, None, None, None]
+    pqk.prune(0.5, relative=True)
+    assert all(torch.equal(mask, before[name]) for name, mask in pqk.masks.items())
+    pqk.prune(0.5)
+    assert not all(torch.equal(mask, before[name]) for name, mask in pqk.masks.items())
+
+
 def test_zero_stays_zero_for_the_student() -> None:
     model, pqk, _, _ = small()
     dense = model[4].weight.detach().clone()

@@ -36,6 +36,14 @@ def test_arrays(tmp_path: Path):
     assert samples.inputs.shape == (2, 1, 49, 10) and samples.normalisation == "mfcc"
 
 
+def test_folder_of_a_training_and_a_test_set(tmp_path: Path):
+    np.savez(tmp_path / "train.npz", x=np.ones((3, 2)), y=np.arange(3))
+    with pytest.raises(DataError, match=r"no train\.npz or test\.npz"):
+        open_samples(str(tmp_path))
+    np.savez(tmp_path / "test.npz", x=np.ones((2, 2)), y=np.arange(2))
+    assert [len(open_samples(str(tmp_path), split)) for split in ("train", "test")] == [3, 2]
+
+
 @pytest.mark.parametrize(
     "arrays",
     [

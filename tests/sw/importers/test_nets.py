@@ -17,7 +17,7 @@ from headrace.importers import import_model  # noqa: E402
 from headrace.importers.torch import import_torch  # noqa: E402
 from headrace.nets import NETS, build  # noqa: E402
 
-LARGE = ("resnet56", "vgg19", "vgg19-mnist")
+LARGE = ("resnet56", "resnet110", "vgg19", "vgg19-mnist")
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in NETS]
 CLOSE = 1e-4
 

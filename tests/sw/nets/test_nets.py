@@ -24,6 +24,7 @@ PARAMETERS = {
     "resnet8": 78_186,
     "resnet20": 272_282,
     "resnet56": 855_578,
+    "resnet110": 1_730_522,
     "vgg19": 38_947_914,
     "vgg19-mnist": 38_946_762,
     "dscnn": 22_604,
