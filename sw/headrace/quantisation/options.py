@@ -32,6 +32,9 @@ class Options:
     """Fraction of each layer's weights to keep, the largest: for all layers, or by their names (others: 1)."""
     values: int | Mapping[str, int] | None = None
     """Most distinct weights of a layer, 0 included, by k-means: for all layers, or by name; None: any int8."""
+    alike: float = 0.0
+    """Rows are made alike to save symbols, see `headrace.compress.alike`: the noise over signal that saving all
+    multiplications would be worth. 0: they stay as they are."""
     input_scale: float | None = None
     """Real units of one step of the network's input; None: as calibrated."""
 
@@ -46,6 +49,8 @@ class Options:
         counts = self.values.values() if isinstance(self.values, Mapping) else (self.values,)
         if not all(one is None or 2 <= one <= 256 for one in counts):
             raise ValueError("numbers of shared values must be 2 to 256")
+        if not (isfinite(self.alike) and self.alike >= 0):
+            raise ValueError(f"alike must be 0 or more, not {self.alike}")
         if self.input_scale is not None and not (isfinite(self.input_scale) and self.input_scale > 0):
             raise ValueError(f"input_scale must be positive, not {self.input_scale}")
 

@@ -1,15 +1,19 @@
-"""The way from a network in real numbers to integers: equalise, prune, share, calibrate, round, correct biases."""
+"""The way from a network in real numbers to integers: equalise, prune, share, calibrate, round, correct biases, make
+rows alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf
 
 import numpy as np
 
+from headrace.compress.alike import make_alike
+from headrace.compress.quantise import quantise_activations
 from headrace.errors import CompileError
 from headrace.floats import Add, Conv, FloatGraph, FloatLayer, Linear
-from headrace.network import INPUT, Layer, Network
+from headrace.network import INPUT, Layer, Network, Weighted
 
 from . import build
 from .bias import channel_means, correct_bias
@@ -56,6 +60,10 @@ def quantise(
     if means is not None:
         real = correct_bias(with_weights(real, rounded.parts), means, calibration)
     layers, names = rounded.layers(real)
+    network = Network(graph.name, graph.input.shape, scales[0], scales[-1], tuple(layers))
+    if options.alike:
+        network = make_alike(network, quantise_activations(calibration, scales[0]), options.alike)
+        rounded.take(network, names)
     report = Report(
         tuple(_weight_report(start, fitted, rounded, name, output) for name, output in names.items()),
         {INPUT: scales[0]} | {layer.name: rounded.scale_of(layer.name) for layer in layers},
@@ -63,7 +71,7 @@ def quantise(
         pairs,
         start,
     )
-    return Network(graph.name, graph.input.shape, scales[0], scales[-1], tuple(layers)), report
+    return network, report
 
 
 class _Rounding:
@@ -117,6 +125,12 @@ class _Rounding:
             except CompileError as error:
                 raise CompileError(f"{layer.name}: {error}") from None
         return result, outputs
+
+    def take(self, network: Network, outputs: dict[str, str]) -> None:
+        """Other weights of the same layers; `outputs` as `layers` gave them."""
+        weights = {layer.name: layer.weights for layer in network.layers if isinstance(layer, Weighted)}
+        for name, output in outputs.items():
+            self.parts[name] = replace(self.parts[name], weights=weights[output])
 
     def _weighted(
         self, layer: FloatLayer, name: str, y_scale: float, bounds: build.Limits, inputs: tuple[str, ...]

@@ -1,0 +1,140 @@
+"""Rows made alike: weights moved to those of a similar row, where that saves a symbol and does little to the output.
+
+The device sends a row as its differences from another one, or from nothing: a weight costs a symbol, and for each
+output pixel a multiplication, where it is not that of the row before it in the tree of `headrace.spanning`. So a weight
+may become what it is in that row, or 0 where there is none, if the error this makes is worth less than the symbol: a
+choice by rate and distortion, made while the tree grows, so that rows come together that can be made alike.
+
+The error is counted as if inputs were independent: squared change times the variance of what the weight reads; biases
+make up for the mean. Values of a codebook stay in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace import model
+from headrace.network import Conv2d, Linear, Network
+
+SUM_LIMIT = (1 << 23) - 1
+"""What a row's sum stays within, as in `quantisation.weights`: an accumulator of 24 bits."""
+IMAGES = 128
+"""Inputs that variances and means are taken from, at most."""
+STEPS = 10
+"""Halvings of the price's logarithm in a search."""
+LEAST, MOST = 1e-5, 10.0
+Array = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+def alike_rows(W: NDArray[np.int8], errors: Array, price: float) -> NDArray[np.int8]:
+    """Rows (M, K), moved towards each other or to 0.
+
+    errors: (M, K), what a squared change by one of each weight costs. price: the error that a symbol is worth. A tree
+    grows from the root, a row of zeros, by the row that is cheapest to join, as in Prim's algorithm; distances to a row
+    are to what has become of it. Time O(M^2 K), memory O(M K).
+    """
+    rows = W.astype(np.float64)
+    moved = np.zeros_like(rows)
+    outside, parent = np.ones(len(rows), np.bool_), np.full(len(rows), -1)
+    cost = np.minimum(errors * rows**2, price).sum(axis=1)
+    for _ in range(len(rows)):
+        left = np.flatnonzero(outside)
+        row = left[np.argmin(cost[left])]
+        base = moved[parent[row]] if parent[row] >= 0 else 0.0
+        moved[row] = np.where(errors[row] * (rows[row] - base) ** 2 <= price, base, rows[row])
+        outside[row] = False
+        left = left[left != row]
+        now = np.minimum(errors[left] * (rows[left] - moved[row]) ** 2, price).sum(axis=1)
+        closer = now < cost[left]
+        cost[left[closer]], parent[left[closer]] = now[closer], row
+    return moved.astype(np.int8)
+
+
+def make_alike(network: Network, x: NDArray[np.int8], price: float) -> Network:
+    """The network with rows made alike in every product and every convolution of one group.
+
+    x: int8 inputs (N, C, H, W) of which the first IMAGES tell what layers read. price: noise over signal, summed over
+    layers, that saving all of the network's multiplications would be worth; 0 leaves the network as it is.
+    """
+    if not price:
+        return network
+    x = x[:IMAGES]
+    tensors = [x, *network.trace(x)]
+    shapes = network.shapes()
+    chosen = [n for n, one in enumerate(network.layers) if isinstance(one, Linear | Conv2d) and _together(one)]
+    pixels = {n: shapes[n + 1][1] * shapes[n + 1][2] for n in chosen}
+    whole = sum(int(np.count_nonzero(_weights(network, n))) * pixels[n] for n in chosen)
+    layers = list(network.layers)
+    for n in chosen:
+        source = tensors[network.sources(n)[0]].reshape(len(x), *shapes[network.sources(n)[0]])
+        layers[n] = _layer(layers[n], source, price * pixels[n] / max(1, whole))
+    return replace(network, layers=tuple(layers))
+
+
+def price_within(
+    network: Network, x: NDArray[np.int8], fits: Callable[[Network], bool], progress: Progress | None = None
+) -> float:
+    """The largest price found, by halving between LEAST and MOST, at which `fits(make_alike(...))`; 0 if none did."""
+    low, high, best = np.log(LEAST), np.log(MOST), 0.0
+    for step in range(STEPS):
+        middle = (low + high) / 2
+        if fits(make_alike(network, x, float(np.exp(middle)))):
+            low, best = middle, float(np.exp(middle))
+        else:
+            high = middle
+        if progress is not None:
+            progress(step + 1, STEPS)
+    return best
+
+
+def _together(layer: Conv2d | Linear) -> bool:
+    """Whether all rows read the same inputs."""
+    return isinstance(layer, Linear) or layer.groups == 1
+
+
+def _weights(network: Network, n: int) -> NDArray[np.int8]:
+    layer = network.layers[n]
+    assert isinstance(layer, Conv2d | Linear)
+    return layer.weights
+
+
+def _layer(layer: object, x: NDArray[np.int8], price: float) -> Conv2d | Linear:
+    """price: noise over signal that a symbol is worth."""
+    assert isinstance(layer, Conv2d | Linear)
+    before = _sums(layer, layer.weights, x)
+    steps = (layer.multiplier / 2.0**layer.shift) ** 2
+    signal = float((before.reshape(len(before), -1).var(axis=1) * steps).sum())
+    if not signal:
+        return layer
+    errors = steps[:, None] * _variances(layer, x)[None] / signal
+    rows = layer.weights.reshape(len(layer.weights), -1)
+    moved = alike_rows(rows, errors, price)
+    size, was = (np.abs(one.astype(np.int64)).sum(axis=1) for one in (moved, rows))
+    too_large = (size > was) & (128 * size > SUM_LIMIT)
+    moved[too_large] = rows[too_large]
+    weights = moved.reshape(layer.weights.shape)
+    after = _sums(layer, weights, x)
+    mean = (before - after).reshape(len(before), -1).mean(axis=1)
+    return replace(layer, weights=weights, bias=layer.bias + np.rint(mean).astype(np.int64))
+
+
+def _sums(layer: Conv2d | Linear, weights: NDArray[np.int8], x: NDArray[np.int8]) -> NDArray[np.int64]:
+    """(M, ...) of all inputs and pixels, without bias."""
+    if isinstance(layer, Linear):
+        return model.linear(x.reshape(len(x), -1), weights).T
+    sums = model.conv2d(x, weights, layer.stride, layer.padding, layer.groups, layer.dilation)
+    return sums.transpose(1, 0, 2, 3)
+
+
+def _variances(layer: Conv2d | Linear, x: NDArray[np.int8]) -> Array:
+    """(K,) of what each weight of a row reads; a kernel's positions are taken to see the same."""
+    if isinstance(layer, Linear):
+        return x.reshape(len(x), -1).astype(np.float64).var(axis=0)
+    by_channel: Sequence[float] = x.transpose(1, 0, 2, 3).reshape(x.shape[1], -1).astype(np.float64).var(axis=1)
+    kh, kw = layer.kernel
+    return np.repeat(by_channel, kh * kw)
