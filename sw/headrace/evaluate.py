@@ -89,6 +89,12 @@ TASKS: dict[str, Callable[[Array, NDArray[np.generic]], float]] = {
 }
 
 
+def accuracy(network: Network, x: NDArray[np.int8], labels: NDArray[np.generic]) -> float:
+    """Top-1 of an integer network for its own inputs (N, C, H, W). DataError as `top1`."""
+    outputs = [network.run(x[first : first + BATCH]).astype(np.float32) for first in range(0, len(x), BATCH)]
+    return top1(np.concatenate(outputs), labels)
+
+
 def integer_input(graph: FloatGraph, x: NDArray[np.generic], scale: float) -> NDArray[np.int8]:
     """The device's input for the model's own one; `scale` is the network's `input_scale`."""
     return quantise_activations(graph.input.feed(x), scale)

@@ -111,6 +111,13 @@ class Sizes(click.ParamType):
 @click.option("--fit", is_flag=True, help="Fit what pruning leaves of a model's weights to the dense layers' outputs.")
 @click.option("--equalise", is_flag=True, help="Cross-layer equalisation of a model.")
 @click.option(
+    "--alike",
+    type=click.FloatRange(0, 100),
+    metavar="POINTS",
+    help="Make rows of a model's weights alike, which saves symbols, as far as top-1 on the calibration samples, which "
+    "must have labels, falls by no more percentage points.",
+)
+@click.option(
     "--input-shape",
     type=Sizes(),
     metavar="C,H,W",
@@ -145,6 +152,7 @@ def compress(
     method: str,
     fit: bool,
     equalise: bool,
+    alike: float | None,
     input_shape: tuple[int, ...] | None,
     config: str,
     effort: str,
@@ -182,12 +190,15 @@ def compress(
             batch,
             max_bytes,
             max_cycles,
+            alike,
         )
         artifact, report = build_model(Path(model), choices)
         layers = [asdict(layer) for layer in report.weights]
     else:
         if max_bytes is not None or max_cycles is not None:
             raise click.UsageError("--max-bytes and --max-cycles are for models; LeNet-5 weights take --prune")
+        if alike is not None:
+            raise click.UsageError("--alike is for models")
         with progress("compressing"):
             artifact, layers = _lenet(model, prune, share or DEFAULT_VALUES, calibrate, config, Effort(effort), batch)
     artifact.save(output)

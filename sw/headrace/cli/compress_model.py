@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 from ..artifact import Artifact
 from ..coding import Effort
 from ..compile import compile_network
+from ..compress.alike import price_within
 from ..compress.budget import densities_within
+from ..compress.quantise import quantise_activations
 from ..config import get_config
 from ..data.samples import normalised, open_samples
 from ..errors import DataError
+from ..evaluate import accuracy
 from ..floats import Conv, FloatGraph, Linear
 from ..importers import import_model
+from ..network import Network
 from ..quantisation import Options, Report, quantise
 from ..quantisation.record import KEY, record
 from .files import load_array
@@ -40,6 +44,8 @@ class Choices:
     batch: int
     max_bytes: int | None = None
     max_cycles: int | None = None
+    alike: float | None = None
+    """Percentage points of top-1 on the calibration samples that rows made alike may cost."""
 
 
 def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
@@ -51,13 +57,18 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
     with progress(f"reading {path.name}"):
         graph = import_model(path, choices.input_shape)
     weighted = [layer.name for layer in graph.layers if isinstance(layer, Conv | Linear)]
-    x, normalisation = calibration(graph, choices)
+    x, normalisation, labels = calibration(graph, choices)
     if choices.max_bytes is None and choices.max_cycles is None:
         options = replace(choices.options, density=_densities(choices.densities, weighted))
     else:
         options = replace(choices.options, density=_within(graph, x, choices))
     with progress("calibrating") as show:
         network, report = quantise(graph, x, options, show)
+    if choices.alike is not None:
+        if labels is None:
+            raise DataError(f"{choices.calibrate} has no labels, which --alike needs: name a data set")
+        options = replace(options, alike=_price(network, quantise_activations(x, network.input_scale), labels, choices))
+        network, report = quantise(graph, x, options)
     with progress("encoding") as show:
         image = compile_network(network, get_config(choices.config), show, choices.effort, choices.batch)
     meta = {
@@ -68,20 +79,20 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
     return Artifact(image, meta), report
 
 
-def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32], str]:
-    """What the device gets of the inputs asked for, (N, C, H, W), N at least 1; and how they were normalised.
+def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32], str, NDArray[np.generic] | None]:
+    """What the device gets of the inputs asked for, (N, C, H, W), N at least 1; how they were normalised; any labels.
 
     DataError for inputs that are missing or do not fit.
     """
     wanted = ", ".join(map(str, ("N", *graph.input.model_shape)))
-    source = choices.calibrate
+    source, labels = choices.calibrate, None
     if source is None:
         raise DataError(f"a model needs --calibrate: some of its inputs, a .npy of numbers ({wanted}), or a data set")
     if source.suffix == ".npy":
         inputs, usual = load_array(source), "raw"
     else:
         samples = open_samples(str(source), "train").first(choices.samples)
-        inputs, usual = samples.inputs, samples.normalisation
+        inputs, usual, labels = samples.inputs, samples.normalisation, samples.labels
     normalisation = choices.normalise or usual
     try:
         x = graph.input.feed(normalised(inputs, normalisation))
@@ -89,7 +100,14 @@ def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32
         raise DataError(f"{source}: {error}") from None
     if not len(x):
         raise DataError(f"{source} holds no input")
-    return x, normalisation
+    return x, normalisation, labels
+
+
+def _price(network: Network, x: NDArray[np.int8], labels: NDArray[np.generic], choices: Choices) -> float:
+    assert choices.alike is not None
+    least = accuracy(network, x, labels) - choices.alike / 100
+    with progress("making rows alike") as show:
+        return price_within(network, x, lambda one: accuracy(one, x, labels) >= least, show)
 
 
 def _within(graph: FloatGraph, x: NDArray[np.float32], choices: Choices) -> dict[str, float]:

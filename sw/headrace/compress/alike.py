@@ -31,12 +31,13 @@ Array = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
-def alike_rows(W: NDArray[np.int8], errors: Array, price: float) -> NDArray[np.int8]:
+def alike_rows(W: NDArray[np.int8], errors: Array, price: float, together: bool = True) -> NDArray[np.int8]:
     """Rows (M, K), moved towards each other or to 0.
 
-    errors: (M, K), what a squared change by one of each weight costs. price: the error that a symbol is worth. A tree
-    grows from the root, a row of zeros, by the row that is cheapest to join, as in Prim's algorithm; distances to a row
-    are to what has become of it. Time O(M^2 K), memory O(M K).
+    errors: (M, K), what a squared change by one of each weight costs. price: the error that a symbol is worth.
+    together: False moves weights to 0 alone, for comparison. A tree grows from the root, a row of zeros, by the row that
+    is cheapest to join, as in Prim's algorithm; distances to a row are to what has become of it. Time O(M^2 K), memory
+    O(M K).
     """
     rows = W.astype(np.float64)
     moved = np.zeros_like(rows)
@@ -49,17 +50,20 @@ def alike_rows(W: NDArray[np.int8], errors: Array, price: float) -> NDArray[np.i
         moved[row] = np.where(errors[row] * (rows[row] - base) ** 2 <= price, base, rows[row])
         outside[row] = False
         left = left[left != row]
+        if not together:
+            continue
         now = np.minimum(errors[left] * (rows[left] - moved[row]) ** 2, price).sum(axis=1)
         closer = now < cost[left]
         cost[left[closer]], parent[left[closer]] = now[closer], row
     return moved.astype(np.int8)
 
 
-def make_alike(network: Network, x: NDArray[np.int8], price: float) -> Network:
+def make_alike(network: Network, x: NDArray[np.int8], price: float, together: bool = True) -> Network:
     """The network with rows made alike in every product and every convolution of one group.
 
     x: int8 inputs (N, C, H, W) of which the first IMAGES tell what layers read. price: noise over signal, summed over
-    layers, that saving all of the network's multiplications would be worth; 0 leaves the network as it is.
+    layers, that saving all of the network's multiplications would be worth; 0 leaves the network as it is. together: as
+    for `alike_rows`.
     """
     if not price:
         return network
@@ -72,18 +76,22 @@ def make_alike(network: Network, x: NDArray[np.int8], price: float) -> Network:
     layers = list(network.layers)
     for n in chosen:
         source = tensors[network.sources(n)[0]].reshape(len(x), *shapes[network.sources(n)[0]])
-        layers[n] = _layer(layers[n], source, price * pixels[n] / max(1, whole))
+        layers[n] = _layer(layers[n], source, price * pixels[n] / max(1, whole), together)
     return replace(network, layers=tuple(layers))
 
 
 def price_within(
-    network: Network, x: NDArray[np.int8], fits: Callable[[Network], bool], progress: Progress | None = None
+    network: Network,
+    x: NDArray[np.int8],
+    fits: Callable[[Network], bool],
+    progress: Progress | None = None,
+    together: bool = True,
 ) -> float:
     """The largest price found, by halving between LEAST and MOST, at which `fits(make_alike(...))`; 0 if none did."""
     low, high, best = np.log(LEAST), np.log(MOST), 0.0
     for step in range(STEPS):
         middle = (low + high) / 2
-        if fits(make_alike(network, x, float(np.exp(middle)))):
+        if fits(make_alike(network, x, float(np.exp(middle)), together)):
             low, best = middle, float(np.exp(middle))
         else:
             high = middle
@@ -103,7 +111,7 @@ def _weights(network: Network, n: int) -> NDArray[np.int8]:
     return layer.weights
 
 
-def _layer(layer: object, x: NDArray[np.int8], price: float) -> Conv2d | Linear:
+def _layer(layer: object, x: NDArray[np.int8], price: float, together: bool) -> Conv2d | Linear:
     """price: noise over signal that a symbol is worth."""
     assert isinstance(layer, Conv2d | Linear)
     before = _sums(layer, layer.weights, x)
@@ -113,7 +121,7 @@ def _layer(layer: object, x: NDArray[np.int8], price: float) -> Conv2d | Linear:
         return layer
     errors = steps[:, None] * _variances(layer, x)[None] / signal
     rows = layer.weights.reshape(len(layer.weights), -1)
-    moved = alike_rows(rows, errors, price)
+    moved = alike_rows(rows, errors, price, together)
     size, was = (np.abs(one.astype(np.int64)).sum(axis=1) for one in (moved, rows))
     too_large = (size > was) & (128 * size > SUM_LIMIT)
     moved[too_large] = rows[too_large]

@@ -160,3 +160,21 @@ def test_budgets(tmp_path: Path):
     assert "the sparsest choice" in mistaken(tmp_path, *calibrated, "--max-cycles", 3)
     assert "leave --prune out" in mistaken(tmp_path, *calibrated, "--max-bytes", size, "--prune", "0.5", code=2)
     assert "for models" in mistaken(tmp_path, "lenet5", "--max-bytes", size, code=2)
+
+
+def test_rows_made_alike_within_an_accuracy(tmp_path: Path):
+    W, x = matrix(tmp_path)
+    inputs = np.load(x)
+    np.savez(tmp_path / "data.npz", x=inputs, y=(inputs @ np.load(W)).argmax(axis=1))
+    nonzeros = {}
+    for points in (0, 100):
+        arguments = (W, "-o", tmp_path / "a.hrz", "--calibrate", tmp_path / "data.npz", "--config", "tiny")
+        result = run(*arguments, "--alike", points, "--json")
+        assert result.exit_code == 0, result.output
+        nonzeros[points] = json.loads(result.stdout)["layers"][0]["nonzeros"]
+        options = read_record(Artifact.load(tmp_path / "a.hrz").meta)[0]
+        assert (options.alike > 0) >= (points > 0)
+    assert nonzeros[100] < nonzeros[0]
+    (tmp_path / "a.hrz").unlink()
+    assert "has no labels, which --alike needs" in mistaken(tmp_path, W, "--calibrate", x, "--alike", 1)
+    assert "--alike is for models" in mistaken(tmp_path, "lenet5", "--alike", 1, code=2)
