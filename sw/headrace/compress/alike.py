@@ -35,9 +35,9 @@ def alike_rows(W: NDArray[np.int8], errors: Array, price: float, together: bool 
     """Rows (M, K), moved towards each other or to 0.
 
     errors: (M, K), what a squared change by one of each weight costs. price: the error that a symbol is worth.
-    together: False moves weights to 0 alone, for comparison. A tree grows from the root, a row of zeros, by the row that
-    is cheapest to join, as in Prim's algorithm; distances to a row are to what has become of it. Time O(M^2 K), memory
-    O(M K).
+    together: False moves weights to 0 alone, for comparison. A tree grows from the root, a row of zeros, by the row
+    that is cheapest to join, as in Prim's algorithm; distances to a row are to what has become of it. Time O(M^2 K),
+    memory O(M K).
     """
     rows = W.astype(np.float64)
     moved = np.zeros_like(rows)
