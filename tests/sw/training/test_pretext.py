@@ -140,7 +140,7 @@ def test_experiment() -> None:
     assert next(calls) == pretext.epochs(PLAN)
     rows = {(row["masks"], row["start"], row["round"]): row for row in found["rows"]}
     each = [(kind, start, number) for number in (1, 2) for kind in pretext.MASKS for start in pretext.STARTS]
-    assert list(rows) == [("dense", "redrawn", 0), *each]
+    assert list(rows) == [("dense", "redrawn", 0), ("dense", "early", 0), *each]
     assert all(0 <= row["accuracy"] <= 100 and (row["seed"], row["epochs"]) == (1, 2) for row in found["rows"])
     assert rows["permuted", "early", 2]["layers"] == rows["labels", "early", 2]["layers"]
     assert rows["rotations", "early", 2]["layers"] != rows["labels", "early", 2]["layers"]
@@ -149,7 +149,7 @@ def test_experiment() -> None:
     assert json.loads(json.dumps(found)) == found
     # whatever else is asked for
     alone = pretext.experiment(data(), data(1), replace(PLAN, rounds=1, report=(1,)), 1, lambda: None)
-    assert alone["rows"] == found["rows"][:7] and alone["rotations"] == found["rotations"]
+    assert alone["rows"] == found["rows"][:8] and alone["rotations"] == found["rotations"]
 
 
 @pytest.fixture(scope="module")
