@@ -45,20 +45,21 @@ def resnet8() -> nn.Module:
 
 def resnet20() -> nn.Module:
     """Three blocks each of 16, 32 and 64 channels; input normalised by ImageNet's means and deviations."""
-    return _resnet(3)
+    return resnet(3)
 
 
 def resnet56() -> nn.Module:
     """Nine blocks each; else as `resnet20`."""
-    return _resnet(9)
+    return resnet(9)
 
 
 def resnet110() -> nn.Module:
     """Eighteen blocks each; else as `resnet20`."""
-    return _resnet(18)
+    return resnet(18)
 
 
-def _resnet(blocks: int) -> nn.Module:
+def resnet(blocks: int) -> nn.Module:
+    """So many blocks each of 16, 32 and 64 channels, for pictures of any even size."""
     import torch
     from torch import nn
 
