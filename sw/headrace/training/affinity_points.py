@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -120,7 +120,8 @@ def experiment(
     values: Sequence[tuple[int, ...]],
     show: Show,
 ) -> dict[str, Any]:
-    """What JSON holds: a row of the trained networks, then for each density one pruned, and shared in each way."""
+    """What JSON holds: a row of the trained networks, then for each density a pruned one, and its `shared_points`."""
+    points = shared_points(densities, methods, values)
     networks, report = train_all(task, plan, show)
     data = HeadData(networks, task)
     x_integer = joined(integer_features(networks, task), task.test)
@@ -140,9 +141,7 @@ def experiment(
             pruned.set_masks(magnitude_masks(weight_arrays(pruned.model), density))
         report = train_head(pruned, data, plan, plan.prune, plan.prune_rate, False, show)
         rows.append(row(pruned, Point(density), report, plan.epochs + plan.prune))
-        if density == 1:
-            continue  # the control alone: shared without pruning is not what this is about
-        for point in (Point(density, method, k) for k in values for method in methods):
+        for point in points[density]:
             shared = Constraints(deepcopy(pruned.model))
             shared.load(pruned.state())
             share_head(shared, point, plan.seed)
@@ -153,7 +152,21 @@ def experiment(
     return {"drugs": len(task.drugs), "proteins": len(task.proteins), "pairs": splits, "mean": constant, "rows": rows}
 
 
-def steps(plan: Plan, densities: Sequence[float], ways: int) -> int:
-    """How often `experiment` calls `show`, after each epoch and each row, for so many ways to share each density."""
-    sharing = ways * sum(density < 1 for density in densities)
-    return plan.epochs + 1 + len(densities) * (plan.prune + 1) + sharing * (plan.share + 1)
+def shared_points(
+    densities: Sequence[float], methods: Sequence[str], values: Sequence[tuple[int, ...]]
+) -> dict[float, list[Point]]:
+    """By density: the first of `values` by each method, at the least one the further, too.
+
+    None where all weights stay, which is the control of pruning alone.
+    """
+    found: dict[float, list[Point]] = {}
+    for density in densities:
+        wanted = values if density == min(densities) else values[:1]
+        found[density] = [Point(density, method, k) for k in wanted for method in methods if density < 1]
+    return found
+
+
+def steps(plan: Plan, points: Mapping[float, Sequence[Point]]) -> int:
+    """How often `experiment` calls `show` with these `shared_points`: after each epoch and each row."""
+    shared = sum(len(found) for found in points.values())
+    return plan.epochs + 1 + len(points) * (plan.prune + 1) + shared * (plan.share + 1)

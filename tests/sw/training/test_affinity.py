@@ -25,7 +25,7 @@ from headrace.errors import DataError  # noqa: E402
 from headrace.nets import deepdta  # noqa: E402
 from headrace.training import affinity, affinity_points  # noqa: E402
 from headrace.training.affinity import HeadData, Plan, Task, groups, open_task, train_all, train_head  # noqa: E402
-from headrace.training.affinity_points import Point, experiment, integer_head, share_head, steps  # noqa: E402
+from headrace.training.affinity_points import Point, experiment, integer_head, share_head, shared_points, steps  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 DRUGS, PROTEINS, LENGTH = 6, 7, 40
@@ -146,11 +146,20 @@ def test_rates_that_are_too_large(task: Task):
         train_all(task, Plan(epochs=3, rate=1e20), lambda: None)
 
 
+def test_further_values_are_for_the_least_density():
+    first, second = (8, 8, 8, 4), (4, 4, 4, 4)
+    found = shared_points((1.0, 0.2, 0.5), ("cws", "pws"), (first, second))
+    assert found[1.0] == [] and found[0.5] == [Point(0.5, "cws", first), Point(0.5, "pws", first)]
+    assert [(point.method, point.values) for point in found[0.2]] == [
+        *(("cws", first), ("pws", first), ("cws", second), ("pws", second))
+    ]
+
+
 def test_experiment(task: Task):
     calls = count()
     wanted = ((1.0, 0.5), ("cws", "pws"), ((8, 8, 8, 4),))
     found = experiment(task, PLAN, *wanted, lambda: next(calls) and None)
-    assert next(calls) == steps(PLAN, wanted[0], 2)
+    assert next(calls) == steps(PLAN, shared_points(*wanted))
     assert found["pairs"] == {"train": 24, "validation": 8, "test": 9}
     rows = found["rows"]
     assert [(row["density"], row["method"]) for row in rows] == [
