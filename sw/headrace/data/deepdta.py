@@ -45,6 +45,8 @@ class Affinities:
     values: NDArray[np.float64]
     train: Numbers
     """Numbers of pairs, all training folds together."""
+    folds: tuple[Numbers, ...]
+    """The same, fold by fold."""
     test: Numbers
 
 
@@ -76,14 +78,17 @@ def load_affinities(folder: str | Path, logarithmic: bool) -> Affinities:
             raise DataError(f"{folder}: an affinity of {affinities.min()} has no logarithm")
         affinities = -np.log10(affinities / 1e9)
     folds = folder / "folds"
-    train = list(chain.from_iterable(_read_json(folds / "train_fold_setting1.txt", list)))
+    parts = _read_json(folds / "train_fold_setting1.txt", list)
+    if not all(isinstance(part, list) for part in parts):
+        raise DataError(f"{folds / 'train_fold_setting1.txt'} holds no lists")
     test = _read_json(folds / "test_fold_setting1.txt", list)
     return Affinities(
         ligands,
         proteins,
         np.argwhere(measured),
         affinities,
-        _numbers(train, affinities.size, folds),
+        _numbers(list(chain.from_iterable(parts)), affinities.size, folds),
+        tuple(_numbers(part, affinities.size, folds) for part in parts),
         _numbers(test, affinities.size, folds),
     )
 
