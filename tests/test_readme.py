@@ -84,7 +84,10 @@ def test_sizes_of_the_demo_are_current(tmp_path: Path):
     network, _ = lenet.compress_network(weights, densities, 32, calibration)
     artifact = Artifact(compile_network(network, get_config("demo")), {"source": "lenet5", "values": 32})
     for entry in weight_formats(network, artifact.image, len(artifact.to_bytes())):
-        assert figures(entry.name) == [f"{entry.bytes:,}"], entry.name
+        # the file has scales in decimal, whose last digits depend on the processor
+        spread = 16 if entry.name == "hrz_file" else 0
+        (shown,) = (int(number.replace(",", "")) for number in figures(entry.name))
+        assert abs(shown - entry.bytes) <= spread, entry.name
     assert "Model and RTL: all 2,560 logits are equal integers." in DEMO
 
 
