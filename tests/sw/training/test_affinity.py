@@ -155,6 +155,7 @@ def test_further_values_are_for_the_least_density():
     ]
 
 
+@pytest.mark.slow
 def test_experiment(task: Task):
     calls = count()
     wanted = ((1.0, 0.5), ("cws", "pws"), ((8, 8, 8, 4),))
