@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,8 @@ def compress(
     With an output named .hrw, MODEL is any matrix, stored as it is, bit for bit; of the options, only --effort and
     --json matter then.
     """
+    if alike is not None and not isfinite(alike):
+        raise click.BadParameter("must be a number", param_hint="--alike")
     check_output(output, None if model == SHIPPED else Path(model), calibrate)
     if output.suffix == STORED:
         store(Path(model), output, Effort(effort), as_json)

@@ -16,6 +16,7 @@ from ..compress.alike import price_within
 from ..compress.budget import densities_within
 from ..compress.quantise import quantise_activations
 from ..config import get_config
+from ..cycles import estimate
 from ..data.samples import normalised, open_samples
 from ..errors import DataError
 from ..evaluate import accuracy
@@ -66,7 +67,9 @@ def build_model(path: Path, choices: Choices) -> tuple[Artifact, Report]:
         network, report = quantise(graph, x, options, show)
     if choices.alike is not None:
         if labels is None:
-            raise DataError(f"{choices.calibrate} has no labels, which --alike needs: name a data set")
+            raise DataError(
+                f"{choices.calibrate} has no labels, which --alike needs: take training samples that have some"
+            )
         options = replace(options, alike=_price(network, quantise_activations(x, network.input_scale), labels, choices))
         network, report = quantise(graph, x, options)
     with progress("encoding") as show:
@@ -104,10 +107,31 @@ def calibration(graph: FloatGraph, choices: Choices) -> tuple[NDArray[np.float32
 
 
 def _price(network: Network, x: NDArray[np.int8], labels: NDArray[np.generic], choices: Choices) -> float:
+    """What `Options.alike` should be. DataError where the network knows the labels no better than a constant does."""
     assert choices.alike is not None
-    least = accuracy(network, x, labels) - choices.alike / 100
+    now = accuracy(network, x, labels)
+    constant = float(np.unique(labels, return_counts=True)[1].max()) / labels.size
+    if now <= constant:
+        raise DataError(
+            f"{choices.calibrate}: {now:.1%} of the calibration samples are right, no more than of one label always: "
+            "--alike needs labels and a normalisation that fit the model"
+        )
+    least = max(now - choices.alike / 100, constant)
+
+    def fits(one: Network) -> bool:
+        return accuracy(one, x, labels) >= least and _within_limits(one, choices)
+
     with progress("making rows alike") as show:
-        return price_within(network, x, lambda one: accuracy(one, x, labels) >= least, show)
+        return price_within(network, x, fits, show)
+
+
+def _within_limits(network: Network, choices: Choices) -> bool:
+    """Whether --max-bytes and --max-cycles still hold."""
+    if choices.max_bytes is None and choices.max_cycles is None:
+        return True
+    image = compile_network(network, get_config(choices.config), effort=choices.effort)
+    few = choices.max_bytes is None or len(image.blob) <= choices.max_bytes
+    return few and (choices.max_cycles is None or estimate(image).cycles <= choices.max_cycles)
 
 
 def _within(graph: FloatGraph, x: NDArray[np.float32], choices: Choices) -> dict[str, float]:

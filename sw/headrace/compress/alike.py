@@ -123,7 +123,9 @@ def _layer(layer: object, x: NDArray[np.int8], price: float, together: bool) -> 
     rows = layer.weights.reshape(len(layer.weights), -1)
     moved = alike_rows(rows, errors, price, together)
     size, was = (np.abs(one.astype(np.int64)).sum(axis=1) for one in (moved, rows))
-    too_large = (size > was) & (128 * size > SUM_LIMIT)
+    added = layer.skip if isinstance(layer, Conv2d) else None
+    room = SUM_LIMIT // 128 - (0 if added is None else np.abs(added.astype(np.int64)))
+    too_large = (size > was) & (size > room)
     moved[too_large] = rows[too_large]
     weights = moved.reshape(layer.weights.shape)
     after = _sums(layer, weights, x)

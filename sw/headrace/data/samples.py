@@ -99,14 +99,14 @@ def open_samples(where: str, split: str = "test") -> Samples:
         return Samples(f"MNIST {split}", images[:, None], labels)
     if any((path / f"test_batch.{suffix}").is_file() for suffix in ("bin", "png")):
         return Samples(f"CIFAR-10 {split}", *load_cifar10(path, split))
-    if (path / f"{split}.npz").is_file():
+    if any((path / f"{one}.npz").is_file() for one in SPLITS):
         return _read_npz(path / f"{split}.npz")
     if any((path / name).is_dir() for name in speech.CLASSES):
         return Samples("Speech Commands", *speech.load_speech_commands(path), normalisation="mfcc")
     if is_affinities(path):
         raise DataError(f"{path} holds drug-target pairs, which headrace eval takes with --drug and --protein")
     raise DataError(
-        f"{path} holds no files of MNIST or CIFAR-10, no train.npz or test.npz, and no folders of keyword clips"
+        f"{path} holds no files of MNIST or CIFAR-10, no train.npz and test.npz, and no folders of keyword clips"
     )
 
 
@@ -121,12 +121,16 @@ def _read_npz(path: Path) -> Samples:
             x, y = (_member(archive, f"{key}.npy") for key in keys[0])
     except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not a readable .npz: {' '.join(str(error).split())}") from None
-    if x.ndim < 2 or x.dtype.kind not in "fiu" or y.dtype.kind not in "fiu" or len(x) != len(y) or not len(x):
+    numbers = x.dtype.kind in "fiu" and y.dtype.kind in "fiu"
+    if not numbers or x.ndim < 2 or not y.ndim or len(x) != len(y) or not len(x):
         raise DataError(f"{path}: inputs {x.dtype} {x.shape} and labels {y.dtype} {y.shape} do not go together")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise DataError(f"{path}: a label is a NaN or an infinity")
     if keys[0][0] != "mfcc_int8":
         return Samples(path.name, x, y)
-    if x.shape[1:] != (speech.FRAMES, speech.COEFFICIENTS):
-        raise DataError(f"{path}: coefficients are {x.shape[1:]}, not {speech.FRAMES} x {speech.COEFFICIENTS}")
+    if x.dtype != np.int8 or x.shape[1:] != (speech.FRAMES, speech.COEFFICIENTS):
+        wanted = f"int8 {speech.FRAMES} x {speech.COEFFICIENTS}"
+        raise DataError(f"{path}: coefficients are {x.dtype} {x.shape[1:]}, not {wanted}")
     return Samples(path.name, x[:, None], y, "mfcc")
 
 

@@ -41,14 +41,27 @@ def load_data(where: str, recipe: Recipe) -> Data:
         raise DataError(f"{where} has no labels to train with; fetch the whole set")
     if train.title == test.title:
         raise DataError(f"{where} has one split; training needs a training and a test set")
-    net = NETS[recipe.network]
-    if train.inputs.shape[1:] != net.input_shape or train.labels.max() >= net.output_shape[0]:
-        raise DataError(f"{recipe.network} takes inputs {net.input_shape}; {where} has {train.inputs.shape[1:]}")
+    for part in (train, test):
+        _check(part, recipe.network)
     count = len(train) - recipe.validation
     if count < recipe.batch:
         raise DataError(f"{where}: {len(train):,} training samples are too few to hold {recipe.validation:,} out")
     validation = Samples(train.title, train.inputs[count:], train.labels[count:])
     return Data(train.first(min(count, recipe.samples or count)), validation, test)
+
+
+def _check(samples: Samples, network: str) -> None:
+    """DataError where inputs or labels are not what the network takes and gives."""
+    net, labels = NETS[network], samples.labels
+    assert labels is not None
+    if samples.inputs.shape[1:] != net.input_shape:
+        raise DataError(f"{network} takes inputs {net.input_shape}; {samples.title} has {samples.inputs.shape[1:]}")
+    classes = net.output_shape[0]
+    if labels.ndim != 1 or (labels != np.rint(labels.astype(np.float64))).any():
+        raise DataError(f"{samples.title}: labels must be one whole number a sample, not {labels.dtype} {labels.shape}")
+    if labels.min() < 0 or labels.max() >= classes:
+        found = f"{labels.min()} to {labels.max()}"
+        raise DataError(f"{samples.title}: labels are {found}; {network} tells classes 0 to {classes - 1} apart")
 
 
 def batches(recipe: Recipe, train: Samples, stage: int, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -177,4 +177,8 @@ def test_rows_made_alike_within_an_accuracy(tmp_path: Path):
     assert nonzeros[100] < nonzeros[0]
     (tmp_path / "a.hrz").unlink()
     assert "has no labels, which --alike needs" in mistaken(tmp_path, W, "--calibrate", x, "--alike", 1)
+    np.savez(tmp_path / "wrong.npz", x=inputs, y=np.full(len(inputs), 99))
+    arguments = (W, "--calibrate", tmp_path / "wrong.npz", "--config", "tiny", "--alike", 1)
+    assert "0.0% of the calibration samples are right" in mistaken(tmp_path, *arguments)
+    assert "must be a number" in mistaken(tmp_path, W, "--calibrate", x, "--alike", "nan", code=2)
     assert "--alike is for models" in mistaken(tmp_path, "lenet5", "--alike", 1, code=2)

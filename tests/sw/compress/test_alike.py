@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,6 +72,23 @@ def test_a_network_takes_fewer_symbols_and_keeps_its_mean_outputs(net):
         if isinstance(one, Conv2d) and one.groups > 1:
             assert one is other
     assert make_alike(network, x, 0.0) is network
+
+
+def test_a_row_that_would_leave_the_accumulator_stays():
+    """Of the 24 bits, the weight of an absorbed addition takes its part."""
+    generator = np.random.default_rng(3)
+    shape = (4, 64, 3, 3)
+    weights = generator.integers(110, 118, shape).astype(np.int8)
+    skip = (2**16 - 1 - np.abs(weights.astype(int)).sum(axis=(1, 2, 3))).clip(0, 127).astype(np.int8)
+    numbers = [np.full(4, value) for value in (0, 1 << 14, 24)]
+    layer = Conv2d("a", weights, *numbers, padding=(1, 1, 1, 1), skip=skip, inputs=("input", "input"))
+    x = generator.integers(-128, 128, (8, 64, 6, 6)).astype(np.int8)
+    first = Conv2d("first", np.eye(4, 64, dtype=np.int8).reshape(4, 64, 1, 1), *numbers)
+    net = Network("net", (64, 6, 6), 1.0, 1.0, (first, replace(layer, inputs=("input", "first"))))
+    moved = make_alike(net, x, 1.0).layers[1]
+    assert isinstance(moved, Conv2d)
+    sizes = [np.abs(one.astype(int)).sum(axis=(1, 2, 3)) for one in (weights, moved.weights)]
+    assert ((sizes[1] + skip <= 2**16 - 1) | (sizes[1] <= sizes[0])).all()
 
 
 def test_options_give_the_network_again():

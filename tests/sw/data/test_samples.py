@@ -38,7 +38,7 @@ def test_arrays(tmp_path: Path):
 
 def test_folder_of_a_training_and_a_test_set(tmp_path: Path):
     np.savez(tmp_path / "train.npz", x=np.ones((3, 2)), y=np.arange(3))
-    with pytest.raises(DataError, match=r"no train\.npz or test\.npz"):
+    with pytest.raises(DataError, match=r"test\.npz"):
         open_samples(str(tmp_path))
     np.savez(tmp_path / "test.npz", x=np.ones((2, 2)), y=np.arange(2))
     assert [len(open_samples(str(tmp_path), split)) for split in ("train", "test")] == [3, 2]
@@ -52,6 +52,9 @@ def test_folder_of_a_training_and_a_test_set(tmp_path: Path):
         {"x": np.ones(2), "y": np.ones(2)},
         {"x": np.array([["a"], ["b"]]), "y": np.ones(2)},
         {"mfcc_int8": np.ones((2, 4, 10), np.int8), "y": np.ones(2)},
+        {"mfcc_int8": np.ones((2, 49, 10)), "y": np.ones(2)},
+        {"x": np.ones((2, 2)), "y": np.array(1)},
+        {"x": np.ones((2, 2)), "y": np.array([0, np.nan])},
     ],
 )
 def test_wrong_arrays(tmp_path: Path, arrays):
