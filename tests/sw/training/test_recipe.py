@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ if sys.version_info < (3, 11):
 from headrace.errors import DataError
 from headrace.training.recipe import Recipe, parse_recipe, read_recipe
 
+RESULTS = sorted((Path(__file__).parents[3] / "docs" / "results").glob("*.json"))
 RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.toml"))
 TRAIN = {"kind": "train", "epochs": 3}
 PRUNE = {"kind": "prune", "epochs": 3, "density": 0.2}
@@ -27,6 +30,17 @@ def test_recipes_that_come_along(path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.name == path.stem
     assert recipe.description.endswith(".")
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_results_are_of_the_recipe_as_it_is(path: Path) -> None:
+    """But for keys that are younger than the results."""
+    recorded = json.loads(path.read_text())["recipe"]
+    recipe = json.loads(json.dumps(asdict(read_recipe(RECIPES[0].parent / f"{path.stem}.toml"))))
+    assert recorded["name"] == path.stem
+    for stage, now in zip(recorded.pop("stages"), recipe["stages"], strict=True):
+        assert stage == {key: now[key] for key in stage}
+    assert recorded == {key: recipe[key] for key in recorded}
 
 
 def test_there_are_recipes() -> None:
