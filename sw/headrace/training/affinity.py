@@ -29,6 +29,8 @@ from headrace.data.deepdta import (
 from headrace.errors import DataError
 from headrace.nets import deepdta
 
+from .loop import root_mean_square
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -236,7 +238,9 @@ def train_head(
     import torch
 
     x, values = (torch.from_numpy(part["train"]) for part in (data.x, data.values))
-    parameters = [{"params": [one], "unit": _size(one) if relative else 1.0} for one in constraints.parameters()]
+    parameters = [
+        {"params": [one], "unit": root_mean_square(one) if relative else 1.0} for one in constraints.parameters()
+    ]
     optimiser = torch.optim.Adam(parameters, rate)
     best, head = _Best(), constraints.model
     with torch.random.fork_rng():
@@ -285,12 +289,6 @@ def _generator(plan: Plan, stage: int, epoch: int) -> np.random.Generator:
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float, part: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate * group.get("unit", 1.0) * 0.5 * (1 + cos(pi * part))
-
-
-def _size(parameter: Tensor) -> float:
-    """Root mean square of what is not 0; 1 of nothing but zeros."""
-    used = parameter.detach()[parameter.detach() != 0]
-    return float((used**2).mean().sqrt()) if len(used) else 1.0
 
 
 def _finite(loss: Tensor) -> float:

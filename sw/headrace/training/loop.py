@@ -172,7 +172,7 @@ class _StageRun:
 
         stage, parameters = self.stage, []
         for one in self.compressed.constraints.parameters():
-            parameters.append({"params": [one], "unit": _size(one) if stage.relative else 1.0})
+            parameters.append({"params": [one], "unit": root_mean_square(one) if stage.relative else 1.0})
         if stage.optimiser == "adam":
             return torch.optim.Adam(parameters, stage.rate, weight_decay=stage.decay)
         return torch.optim.SGD(parameters, stage.rate, momentum=MOMENTUM, nesterov=True, weight_decay=stage.decay)
@@ -200,8 +200,8 @@ class _StageRun:
             torch.save(state, file)
 
 
-def _size(parameter: torch.Tensor) -> float:
-    """Root mean square of what is not 0; 1 of nothing but zeros."""
+def root_mean_square(parameter: torch.Tensor) -> float:
+    """Of what is not 0; 1 of nothing but zeros."""
     used = parameter.detach()[parameter.detach() != 0]
     return float((used**2).mean().sqrt()) if len(used) else 1.0
 
