@@ -79,7 +79,7 @@ class ActivationMemory(wiring.Component):
     where they are addressed to. A write is done two cycles after it came.
     """
 
-    delay = 3
+    delay = 4
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -128,20 +128,25 @@ class ActivationMemory(wiring.Component):
                 read_port.addr.eq(number >> 1),
                 read_port.en.eq(self.advance),
             ]
-            banks.append(read_port.data)
+            read = Signal(8 * pixels, name=f"read_{name}", reset_less=True)
+            with m.If(self.advance):
+                m.d.sync += read.eq(read_port.data)
+            banks.append(read)
 
-        # A cycle to read; one to choose the word of every byte and to rotate by one byte; one to rotate by up to three
-        # pairs. What is left of the rotation is a level of multiplexers, for whoever takes the pixels to go on from:
-        # each level is as much as a six-input table holds.
+        # A cycle to read; one for the long way out of the block RAM; one to choose the word of every byte and to rotate
+        # by one byte; one to rotate by up to three pairs. What is left of the rotation is a level of multiplexers, for
+        # whoever takes the pixels to go on from: each level is as much as a six-input table holds.
         even_word, odd_word = ([bank.word_select(n, 8) for n in range(pixels)] for bank in banks)
         offset, from_odd = Signal(low), Signal(pixels)
         columns, window = (Signal(data.ArrayLayout(unsigned(8), pixels), name=name) for name in ("columns", "window"))
         # Every other four bytes have the inverse to select by: synthesis would split tables that have half in common.
         by_pair, not_by_pair, by_two_pairs = Signal(), Signal(), Signal()
         rest, late = Signal(low), Signal(low)
+        place = Signal(low + 1)  # while the word comes out of the block RAM
         with m.If(self.advance):
             m.d.sync += [
-                offset.eq(self.address[:low]),
+                place.eq(self.address[: low + 1]),
+                offset.eq(place[:-1]),
                 by_pair.eq(offset[1:2]),
                 not_by_pair.eq(~offset[1:2].any()),
                 by_two_pairs.eq(offset[2:3]),
@@ -150,7 +155,7 @@ class ActivationMemory(wiring.Component):
             ]
             for n in range(pixels):
                 after = (n + 1) % pixels
-                beyond = Mux(self.address[0], after, n) < self.address[:low] if low else 0
+                beyond = Mux(place[0], after, n) < place[:-1] if low else 0
                 own = Mux(from_odd[n], odd_word[n], even_word[n])
                 next_one = Mux(from_odd[n], odd_word[after], even_word[after])
                 near, near_pair, far, far_pair = (columns[(n + step) % pixels] for step in (0, 2, 4, 6))
@@ -159,7 +164,7 @@ class ActivationMemory(wiring.Component):
                     for one, other in ((near, near_pair), (far, far_pair))
                 )
                 m.d.sync += [
-                    from_odd[n].eq(word[0] ^ beyond),
+                    from_odd[n].eq(place[-1] ^ beyond),
                     columns[n].eq(Mux(offset[:1], next_one, own)),
                     window[n].eq(Mux(by_two_pairs, moved_far, moved)),
                 ]

@@ -27,7 +27,7 @@ class Decoder(wiring.Component):
     symbol with any bit of those carries Fault.UNDERRUN. A literal takes three cycles, one of them for its escape; one
     that ends a row selects the code of what follows, which takes as many cycles as Codes needs besides. `start` (a
     pulse) selects the first code, of the tables in half `bank`.
-    Latency: 8 cycles from a beat's arrival to its first symbol. Reset to forget a stream.
+    Latency: 7 cycles from a beat's arrival to its first symbol. Reset to forget a stream.
 
     Source: canonical decoding by first codes, Moffat and Turpin, IEEE Trans. Commun. 45(10), 1997.
     """
@@ -60,45 +60,51 @@ class Decoder(wiring.Component):
             codes.first_table.eq(self.first_table),
         ]
 
-        # Beats to pieces, first byte in the high half of a piece; behind the end, pieces of zeros. The last of three
-        # places is filled in the cycle after it was emptied, so that the loop's demand reaches no further: 8 bits a
-        # cycle in the long run, more than a lane's share of the memory.
+        # Beats to pieces, first byte in the high half of a piece; behind the end, pieces of zeros. Three of them are at
+        # hand: where the offset went past the first in the cycle before, the second and the third count, and all move
+        # up. So no register waits for the loop to know what it needs.
         piece_layout = data.StructLayout({"bits": PIECE, "virtual": 1})
         beat = Signal(64)
         pieces_left = Signal(range(5))
         # Registers that need no reset have one to spare, for zeros.
-        present, following, incoming = (Signal(piece_layout, name=f"piece_{n}", reset_less=True) for n in range(3))
-        present_held, following_held, incoming_held = (Signal(name=f"piece_{n}_held") for n in range(3))
-        used_up = Signal()
+        pieces = [Signal(piece_layout, name=f"piece_{n}", reset_less=True) for n in range(3)]
+        held = Signal(3)
+        offset = Signal(range(2 * PIECE))
+        used_up, refill = offset[-1], Signal()
         empty = pieces_left == 0
         swapped = [Cat(beat[n + 8 : n + 16], beat[n : n + 8]) for n in range(0, 64, PIECE)]
         piece = Mux(
             pieces_left[1], Mux(pieces_left[0], swapped[1], swapped[2]), Mux(pieces_left[0], swapped[3], swapped[0])
         )
-        m.d.comb += self.i.ready.eq(empty | (~incoming_held & (pieces_left == 1)))
-        with m.If(~incoming_held):
-            m.d.sync += [
-                incoming.bits.eq(piece),
-                incoming.virtual.eq(empty),
-                incoming_held.eq(~empty | (self.enable & self.i_ended)),
-            ]
-            with m.If(empty):
-                m.d.sync += incoming.bits.eq(0)
-            with m.Else():
-                m.d.sync += pieces_left.eq(pieces_left - 1)
+        m.d.comb += [
+            refill.eq(~held[2] | ~held[1] | ~held[0] | used_up),
+            self.i.ready.eq(empty | (refill & (pieces_left == 1))),
+        ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [beat.eq(self.i.payload), pieces_left.eq(4)]
-        with m.If(~present_held | used_up):
-            m.d.sync += [present.eq(following), present_held.eq(following_held)]
-        with m.If(~present_held | ~following_held | used_up):
-            m.d.sync += [following.eq(incoming), following_held.eq(incoming_held)]
-            with m.If(incoming_held):
-                m.d.sync += incoming_held.eq(0)
+        with m.Elif(refill & ~empty):
+            m.d.sync += pieces_left.eq(pieces_left - 1)
+        for n in range(2):
+            with m.If(~held[: n + 1].all() | used_up):
+                m.d.sync += [pieces[n].eq(pieces[n + 1]), held[n].eq(held[n + 1])]
+        with m.If(refill):
+            m.d.sync += [
+                pieces[2].bits.eq(piece),
+                pieces[2].virtual.eq(empty),
+                held[2].eq(~empty | (self.enable & self.i_ended)),
+            ]
+            with m.If(empty):
+                m.d.sync += pieces[2].bits.eq(0)
+        present, following, window_held = Signal(piece_layout), Signal(piece_layout), Signal()
+        m.d.comb += [
+            present.eq(Mux(used_up, pieces[1], pieces[0])),
+            following.eq(Mux(used_up, pieces[2], pieces[1])),
+            window_held.eq(Mux(used_up, held[1:].all(), held[:2].all())),
+        ]
 
         # The loop: compare the head, shift it, append what follows: `behind` begins `offset` bits into the first piece.
         # A literal's two halves are shifted out one after the other.
         head, primed = Signal(longest), Signal()
-        offset = Signal(range(PIECE))
         behind = Signal(longest)
         literal, second_half, switch = Signal(), Signal(), Signal()
         first_half = Signal(HALF_LITERAL)
@@ -108,10 +114,10 @@ class Decoder(wiring.Component):
         advance = Signal()  # of all stages behind the loop
         escape = Signal()
         m.d.comb += [
-            behind.eq((Cat(following.bits, present.bits) << offset)[2 * PIECE - longest : 2 * PIECE]),
+            behind.eq((Cat(following.bits, present.bits) << offset[:-1])[2 * PIECE - longest : 2 * PIECE]),
             beyond.eq(Cat(head[longest - 1 - n :] >= codes.limit[n][longest - 1 - n :] for n in range(longest))),
             escape.eq(~literal & (head >= codes.escape_limit)),
-            move.eq(self.enable & present_held & following_held & (~primed | (~switch & ~codes.busy & advance))),
+            move.eq(self.enable & window_held & (~primed | (~switch & ~codes.busy & advance))),
             consume.eq(move & primed),
         ]
         # What the head and the offset become after a shift by any length; `beyond`, a thermometer, chooses. At first
@@ -119,22 +125,26 @@ class Decoder(wiring.Component):
         after = []
         for n in range(longest):
             candidate = Signal(longest + 5, name=f"after_{n + 1}")
-            m.d.comb += candidate.eq(Cat((Cat(behind, head) << (n + 1))[longest : 2 * longest], (offset + n + 1)[:5]))
+            m.d.comb += candidate.eq(
+                Cat((Cat(behind, head) << (n + 1))[longest : 2 * longest], (offset[:-1] + n + 1)[:5])
+            )
             after.append(candidate)
         thirds = [
             Mux(beyond[n + 1], after[n + 2], Mux(beyond[n], after[n + 1], after[n])) for n in range(0, longest, 3)
         ]
-        by_codeword = Mux(beyond[5], Mux(beyond[8], thirds[3], thirds[2]), Mux(beyond[2], thirds[1], thirds[0]))
         fixed, by_fixed = Signal(), Signal(longest + 5)
+        low, high = Signal(longest + 5), Signal(longest + 5)
         chosen = Signal(longest + 5)
         m.d.comb += [
             fixed.eq(literal | ~primed),
             by_fixed.eq(Mux(primed, after[HALF_LITERAL - 1], after[longest - 1])),
-            chosen.eq(Mux(fixed, by_fixed, by_codeword)),
+            low.eq(Mux(fixed, by_fixed, Mux(beyond[2], thirds[1], thirds[0]))),
+            high.eq(Mux(fixed, by_fixed, Mux(beyond[8], thirds[3], thirds[2]))),
+            chosen.eq(Mux(beyond[5], high, low)),
         ]
-        m.d.comb += used_up.eq(move & chosen[-1])
+        m.d.sync += used_up.eq(0)
         with m.If(move):
-            m.d.sync += [Cat(head, offset).eq(chosen[:-1]), primed.eq(1)]
+            m.d.sync += [Cat(head, offset).eq(chosen), primed.eq(1)]
         # Stage 0: how long it was, and whether made-up bits came into the head for it.
         moved, was_longer, was_fixed = Signal(), Signal(longest - 1), Signal(range(longest + 1))
         all_made_up, some_made_up = Signal(), Signal()
@@ -144,7 +154,7 @@ class Decoder(wiring.Component):
                 was_longer.eq(beyond[:-1]),
                 was_fixed.eq(Mux(fixed, Mux(primed, HALF_LITERAL, longest), 0)),
                 all_made_up.eq(present.virtual),
-                some_made_up.eq(following.virtual & used_up),
+                some_made_up.eq(following.virtual & chosen[-1]),
             ]
         length_one_hot = Cat(Const(1, 1), was_longer) & Cat(~was_longer, Const(1, 1))
         for n in range(longest):
@@ -159,7 +169,7 @@ class Decoder(wiring.Component):
             with m.If(moved & all_made_up):
                 m.d.sync += newly.eq(Mux(was_fixed != 0, was_fixed, length))
             with m.Elif(moved & some_made_up):
-                m.d.sync += newly.eq(offset)
+                m.d.sync += newly.eq(offset[:-1])
             m.d.sync += made_up.eq(Mux(underrun, longest + 1, made_up + newly))
         with m.If(consume):
             m.d.sync += [

@@ -15,11 +15,14 @@ from .masks import Masks
 from .multiply import SharedMultiplier
 from .shapes import INDEX_BITS, TableWrite, address_bits, operation_layout, pixel_bits, sums_layout
 
+HALVES = 2
+"""Parts of a word's pixels that have registers of their own for what steers them."""
+
 
 class Mac(wiring.Component):
     """Runs an operation over the `words` words of its row; the row's last operation sends the sums on.
 
-    One word per cycle. Reads of the activation memory go out at `address` and come back in `pixels` three cycles
+    One word per cycle. Reads of the activation memory go out at `address` and come back in `pixels` four cycles
     later; the whole pipeline stands still while a finished word is not taken (`advance` low). An operation may follow
     the last one on the same word. Latency: `delay` cycles
     from an operation to its word. Sums wrap at `acc_bits`: the compiler proves that none gets there.
@@ -60,6 +63,9 @@ class Mac(wiring.Component):
         acc_address_bits = (config.acc_words - 1).bit_length()
         m.submodules.masks = masks = Masks(config)
         assert Masks.delay == ActivationMemory.delay
+        coming = Signal()  # a word to send on, in the next cycle
+        advance, read_advance, mask_advance, *halves = self._advance(m, coming, 3 + 2 * HALVES)
+        multiply_advance, add_advance = halves[:HALVES], halves[HALVES:]
 
         # Issue: one word of an operation a cycle.
         operation = self.i.payload
@@ -74,9 +80,10 @@ class Mac(wiring.Component):
         )
         m.d.comb += [
             self.address.eq(Mux(begins, operation.address, next_address)),
-            self.issue.eq(self.i.valid & self.advance),
-            self.i.ready.eq(self.advance & last_word),
-            masks.advance.eq(self.advance),
+            self.issue.eq(self.i.valid & advance),
+            self.i.ready.eq(advance & last_word),
+            self.advance.eq(read_advance),
+            masks.advance.eq(mask_advance),
             masks.position.eq(position.as_signed()),
             masks.end.eq(operation.end),
             masks.every_column.eq(operation.every_column),
@@ -111,7 +118,7 @@ class Mac(wiring.Component):
         valid = [Signal(name=f"valid_{n}") for n in range(1, self.delay + 1)]
         stage = [Signal(stage_layout, name=f"stage_{n}") for n in range(1, self.delay)]
         source = Mux(operation.first, operation.source, operation.target)
-        with m.If(self.advance):
+        with m.If(advance):
             m.d.sync += [
                 valid[0].eq(self.i.valid),
                 stage[0].read.eq((source << self.slot_shift) + word),
@@ -126,16 +133,21 @@ class Mac(wiring.Component):
                 m.d.sync += [valid[n].eq(valid[n - 1]), stage[n].eq(stage[n - 1])]
 
         # Multiply: two pixels share a multiplier.
-        weights = self._weights(m, operation.value, len(range(0, pixels, 2)))
-        held_weight, offset = Signal(signed(isa.VALUE_BITS)), Signal(signed(isa.VALUE_BITS + 8))
-        with m.If(self.advance):
-            m.d.sync += [held_weight.eq(weights[0]), offset.eq(-128 * held_weight)]
+        weights = self._weights(m, advance, operation.value, len(range(0, pixels, 2)))
+        held_weight = [Signal(signed(isa.VALUE_BITS), name=f"held_weight_{n}") for n in range(2)]
+        offset = Signal(signed(isa.VALUE_BITS + 8))
+        with m.If(advance):
+            m.d.sync += [
+                held_weight[0].eq(weights[0]),
+                held_weight[1].eq(held_weight[0]),
+                offset.eq(-128 * held_weight[1]),
+            ]
         products: list = []
         for n in range(0, pixels, 2):
             multiplier = SharedMultiplier(min(2, pixels), resting=-(n // 2 % 2))
             m.submodules[f"multiplier_{n}"] = multiplier
             m.d.comb += [
-                multiplier.advance.eq(self.advance),
+                multiplier.advance.eq(multiply_advance[HALVES * n // pixels]),
                 multiplier.weight.eq(weights[n // 4]),
                 multiplier.offset.eq(offset),
                 multiplier.outside.eq(Mux(self.maximum, -128, 0)),
@@ -156,14 +168,15 @@ class Mac(wiring.Component):
         before, now = stage[-2:]
         accumulators = data.ArrayLayout(signed(acc_bits), pixels)
         held, sums = Signal(accumulators), Signal(accumulators)
-        # One for each half of the pixels; synthesis would make one of the two if they were equal at reset.
-        forward, fresh = ([Signal(name=f"{name}_{n}", init=n) for n in range(2)] for name in ("forward", "fresh"))
-        with m.If(self.advance):
-            m.d.sync += [held.eq(read.data)]
-            m.d.sync += [f.eq(valid[-2] & (before.read == now.write)) for f in forward]
-            m.d.sync += [f.eq(before.fresh) for f in fresh]
+        forward, fresh = ([Signal(name=f"{name}_{n}") for n in range(HALVES)] for name in ("forward", "fresh"))
+        for half, advances in enumerate(add_advance):
+            with m.If(advances):
+                m.d.sync += [forward[half].eq(valid[-2] & (before.read == now.write)), fresh[half].eq(before.fresh)]
+        old_sums = data.View(accumulators, read.data)
         for n in range(pixels):
-            half = 2 * n // pixels
+            half = HALVES * n // pixels
+            with m.If(add_advance[half]):
+                m.d.sync += [held[n].eq(old_sums[n]), self.o.payload.sums[n].eq(sums[n])]
             old = Mux(fresh[half], 0, Mux(forward[half], self.o.payload.sums[n], held[n]))
             total = Signal(acc_bits + 1, name=f"total_{n}")  # below the sum, where the product's carry comes from
             m.d.comb += [
@@ -180,16 +193,15 @@ class Mac(wiring.Component):
         # Emit.
         channel = Signal(range(config.channels))
         m.d.comb += [
-            self.advance.eq(~self.o.valid | self.o.ready),
+            coming.eq(valid[-2] & now.emit),
             self.o.valid.eq(valid[-1]),
             self.o.payload.channel.eq(channel),
             self.o.payload.lane.eq(self.lane),
             self.busy.eq(self.i.valid | Cat(valid).any()),
         ]
-        with m.If(self.advance):
+        with m.If(advance):
             m.d.sync += [
-                valid[-1].eq(valid[-2] & now.emit),
-                self.o.payload.sums.eq(sums),
+                valid[-1].eq(coming),
                 self.o.payload.first.eq(now.first),
                 self.o.payload.last.eq(now.last),
                 self.o.payload.final.eq(now.final),
@@ -200,7 +212,21 @@ class Mac(wiring.Component):
             m.d.sync += channel.eq(channel + 1)
         return m
 
-    def _weights(self, m: Module, value: Value, multipliers: int) -> list[Signal]:
+    def _advance(self, m: Module, coming: Signal, count: int) -> list[Signal]:
+        """`advance`, so many times, each with a register of its own: one alone would enable some 2000 registers.
+
+        Each register is enabled by the one before: equal at all times, but not by their inputs, or synthesis would make
+        one of them.
+        """
+        advance = [Signal(name=f"advance_{n}") for n in range(count)]
+        for n in range(count):
+            waits = Signal(name=f"waits_{n}")
+            with m.If(advance[n - 1]):
+                m.d.sync += waits.eq(coming)
+            m.d.comb += advance[n].eq(~waits | self.o.ready)
+        return advance
+
+    def _weights(self, m: Module, advance: Signal, value: Value, multipliers: int) -> list[Signal]:
         """The value, for two multipliers each, when the pixels are there: a tree of registers that drive two each.
 
         Those two differ at reset, where synthesis would make one of equal ones.
@@ -209,7 +235,7 @@ class Mac(wiring.Component):
         for level in reversed(range(1, ActivationMemory.delay + 1)):
             count = -(-multipliers >> level)
             copies = [Signal(signed(isa.VALUE_BITS), name=f"weight_{level}_{n}", init=-(n % 2)) for n in range(count)]
-            with m.If(self.advance):
+            with m.If(advance):
                 m.d.sync += [copy.eq(weights[n // 2 if len(weights) > 1 else 0]) for n, copy in enumerate(copies)]
             weights = copies
         return weights

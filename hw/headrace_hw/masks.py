@@ -20,7 +20,7 @@ class Masks(wiring.Component):
     read, the other one may be written meanwhile.
     """
 
-    delay = 3
+    delay = 4
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -56,17 +56,23 @@ class Masks(wiring.Component):
         ]
 
         # How far the word begins before the plane, and how much of the plane is left, each in whole words and pixels.
+        given, end = Signal(signed(INDEX_BITS)), Signal(INDEX_BITS)
         position, left = Signal(signed(INDEX_BITS)), Signal(signed(INDEX_BITS + 2))
-        every_column, columns = Signal(), Signal(pixels, reset_less=True)
+        row, wide, every_column, columns = Signal(len(entry)), Signal(), Signal(), Signal(pixels, reset_less=True)
         starts_inside, ends_beyond = Signal(), Signal()
         skipped, kept = Signal(low), Signal(low)  # 0: all, or none, are
         with m.If(self.advance):
             m.d.sync += [
-                position.eq(self.position),
-                left.eq(self.end - self.position),
-                entry.eq(self.row + self.phase),
-                every_column.eq(self.every_column),
+                given.eq(self.position),
+                end.eq(self.end),
+                row.eq(self.row + self.phase),
+                wide.eq(self.every_column),
                 # Next cycle
+                position.eq(given),
+                left.eq(end - given),
+                entry.eq(row),
+                every_column.eq(wide),
+                # The one after that
                 starts_inside.eq(~position[-1]),
                 skipped.eq(Mux(position[low:].all(), position[:low], 0)),
                 ends_beyond.eq(~left[-1] & left[low:].any()),

@@ -21,14 +21,14 @@ class SharedMultiplier(wiring.Component):
     again (`offset` is -128 * w). What the 17 bits of b * w borrow from the upper product is their sign, given back as
     that product's carry.
 
-    Latency: `delay` cycles from pixels and weight; the offset follows two cycles later. Cycles pass only while
+    Latency: `delay` cycles from pixels and weight; the offset follows three cycles later. Cycles pass only while
     `advance` is high. At reset the weight is `resting`, 0 or -1: a register of its own for multipliers of either kind,
     where synthesis would make one of equal ones.
 
     Source: Fu et al., "Deep Learning with INT8 Optimization on Xilinx Devices", Xilinx WP486, 2016.
     """
 
-    delay = 3
+    delay = 4
 
     def __init__(self, pixels: int, resting: int = 0) -> None:
         self._resting = resting
@@ -48,18 +48,23 @@ class SharedMultiplier(wiring.Component):
         m = Module()
         count = len(self.mask)
         counted = [Mux(self.mask[n], self.pixels[n], self.outside)[:8] for n in range(count)]
-        factor = Signal(signed(8 + (count - 1) * PRODUCT_BITS))
+        # Two registers before the multiplier, so that one can lie beside it.
+        given, factor = (Signal(signed(8 + (count - 1) * PRODUCT_BITS), name=name) for name in ("given", "factor"))
         product, exact = Signal(signed(PRODUCT_BITS * count)), Signal(signed(PRODUCT_BITS * count))
         if count == 2:
             positive = Cat(counted[1][:7], ~counted[1][7])
             packed = Cat(positive, Const(0, PRODUCT_BITS - 8), counted[0]).as_signed()
         else:
             packed = counted[0].as_signed()
-        weight = Signal(signed(isa.VALUE_BITS), init=self._resting)
+        given_weight, weight = (
+            Signal(signed(isa.VALUE_BITS), name=name, init=self._resting) for name in ("given_weight", "weight")
+        )
         with m.If(self.advance):
             m.d.sync += [
-                factor.eq(packed),
-                weight.eq(self.weight),
+                given.eq(packed),
+                given_weight.eq(self.weight),
+                factor.eq(given),
+                weight.eq(given_weight),
                 product.eq(factor * weight),
                 exact.eq(product + (self.offset if count == 2 else 0)),
             ]

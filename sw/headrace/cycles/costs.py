@@ -14,8 +14,6 @@ from ..isa import CODE_BEATS
 
 IntArray = npt.NDArray[np.int64]
 
-PIECE = 16
-"""Bits that come to a decoder at once, every second cycle."""
 CODE_CHANGE_CYCLES = CODE_BEATS + 2
 """From the end of row in a literal to the first symbol of its code, beyond the one cycle of any symbol."""
 SYMBOL_PLACES, OPERATION_PLACES = 5, 4
@@ -40,13 +38,13 @@ FIRST_SYMBOL = 17
 """From the lanes' start to their first symbol at the earliest: the first code is loaded."""
 FIRST_DECODED = 4
 """From a layer's start to there, if that is later."""
-BEAT_TO_SYMBOL = 7
+BEAT_TO_SYMBOL = 6
 """From the arrival of a beat to its first symbol."""
 ADDRESS_DELAY = 4
 """From a symbol's bits to its address."""
 OPERATION_DELAY = 3
 """From the symbol behind an operation to the MACs."""
-SUM_DELAY = 7
+SUM_DELAY = 9
 """From the MACs to the sum."""
 DRAIN = 4
 """From the write-back of a layer's last word to its end: the memory, the signature."""
@@ -69,7 +67,7 @@ STREAM_REQUEST = 9
 OUTSTANDING_BURSTS = 8
 """Bursts that a port has requested at most before they arrive."""
 LOAD_END = 5
-STORE_START = 6
+STORE_START = 7
 """LOAD: from its last beat to its end. STORE: from its start to its first beat."""
 STREAMS_KNOWN = 2
 """From the last beat that says where a layer's streams are to their request."""

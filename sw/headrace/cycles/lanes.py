@@ -5,20 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..code import Code
-from ..isa import BEAT_BYTES, LITERAL_BITS, MAX_CODE_LENGTH
+from ..isa import BEAT_BYTES, MAX_CODE_LENGTH
 from ..stream_decode import lane_symbols
 from .costs import (
     ADDRESS_DELAY,
     CODE_CHANGE_CYCLES,
     OPERATION_DELAY,
     OPERATION_PLACES,
-    PIECE,
     PLACES,
     SUM_DELAY,
     SYMBOL_PLACES,
@@ -83,8 +81,8 @@ class SymbolTimes:
 def symbol_times(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
     """Each lane's symbols, from its first on at 0, by its stream and `words`.
 
-    A symbol waits for bits (pieces of 16, one every second cycle, one held ahead), for its place behind those that wait
-    for their addresses, these for their place behind the operations that wait for the MACs.
+    A symbol waits for its place behind those that wait for their addresses, these for their place behind the operations
+    that wait for the MACs.
     """
     order = sorted(range(len(lanes)), key=lambda n: -lanes[n][0].bits.size)
     result: dict[int, SymbolTimes] = {}
@@ -101,25 +99,21 @@ def _step(lanes: Sequence[tuple[LaneStream, int]]) -> list[SymbolTimes]:
     longest, count = int(sizes.max(initial=0)), len(lanes)
     table = _Table(longest, lanes)
     decoded, taken, left, begun = (np.full((longest + PLACES, count), LONG_AGO, np.int64) for _ in range(4))
-    now, piece, accepted, busy_until = (np.zeros(count, np.int64) for _ in range(4))
+    now, accepted, busy_until = (np.zeros(count, np.int64) for _ in range(3))
     now -= 1
-    piece -= 2
     accepted -= 1
     active = count - np.searchsorted(sizes[::-1], np.arange(1, longest + 1), side="left")
     for step, width in enumerate(active.tolist()):
-        t, held, row = now[:width], piece[:width], step + PLACES
+        t, row = now[:width], step + PLACES
         t += table.gap[step, :width]
         np.maximum(t, left[row - SYMBOL_PLACES, :width] + 1, out=t)
-        np.maximum(t, held + 1, out=t)
-        held[:] = np.where(table.crosses[step, :width], np.maximum(held + 2, t), held)
-        literal, *halves = table.literals(step)
+        literal = table.literals[step]
         if literal.size:
-            late, mine = t[literal], held[literal]
+            late = t[literal]
             # What comes of an escape and of a first half is no symbol, but takes a place in the pipeline of those.
-            for taken_up, crosses in enumerate(halves, 1):
-                late = np.maximum(np.maximum(late, mine), left[row - SYMBOL_PLACES + taken_up, literal]) + 1
-                mine = np.where(crosses, np.maximum(mine + 2, late), mine)
-            t[literal], held[literal] = late, mine
+            for taken_up in (1, 2):
+                late = np.maximum(late, left[row - SYMBOL_PLACES + taken_up, literal]) + 1
+            t[literal] = late
         decoded[row, :width] = t
         done = accepted[:width]
         done += 1
@@ -148,38 +142,25 @@ class _Table:
         self.gap = np.ones((steps, len(lanes)), np.int64)
         """Cycles from the symbol before, at least."""
         self.wraps = np.zeros((steps, len(lanes)), np.int64)
-        self.crosses = np.zeros((steps, len(lanes)), np.bool_)
-        """Its codeword ends in another piece than it begins in."""
         self.releases = np.zeros((steps, len(lanes)), np.bool_)
         """An operation goes to the MACs when it comes: that of the tap before, or of a row without taps."""
-        self.words = np.array([words for _, words in lanes], np.int64)
-        halves = [self._fill(column, stream) for column, (stream, _) in enumerate(lanes)]
-        step, column, first, second = (np.concatenate(parts) for parts in zip(*halves, strict=True))
+        self.words = np.zeros(len(lanes), np.int64)
+        step, column = (np.concatenate(parts) for parts in zip(*map(self._fill, range(len(lanes)), lanes), strict=True))
         order = np.argsort(step, kind="stable")
-        cuts = np.searchsorted(step[order], np.arange(1, steps))
-        self._literals = [np.split(part[order], cuts) for part in (column, first, second)]
+        self.literals = np.split(column[order], np.searchsorted(step[order], np.arange(1, steps)))
+        """Columns that have a literal, of each step."""
 
-    def _fill(self, column: int, stream: LaneStream) -> tuple[npt.NDArray[Any], ...]:
-        """One lane's column. Returns of each literal its step, its column, and whether its halves end in other
-        pieces than they begin in."""
+    def _fill(self, column: int, lane: tuple[LaneStream, int]) -> tuple[IntArray, IntArray]:
+        """One lane's column. Returns of each literal its step and its column."""
+        stream, words = lane
         size = stream.bits.size
         literal = stream.bits > MAX_CODE_LENGTH
-        stop = MAX_CODE_LENGTH + np.cumsum(stream.bits)  # the head is filled first
-        codeword = np.where(literal, stop - LITERAL_BITS, stop)
-        begins, middle, half, ends = (
-            place // PIECE for place in (stop - stream.bits, codeword, codeword + LITERAL_BITS // 2, stop)
-        )
-        tap = ~stream.end
+        self.words[column] = words
         self.wraps[:size, column] = stream.wraps
         self.gap[1:size, column] += np.where(literal & stream.end, CODE_CHANGE_CYCLES, 0)[:-1]
-        self.crosses[:size, column] = middle > begins
-        self.releases[:size, column] = np.append(stream.end[:1], tap[:-1] | stream.end[1:])
+        self.releases[:size, column] = np.append(stream.end[:1], ~stream.end[:-1] | stream.end[1:])
         step = np.flatnonzero(literal)
-        return step, np.full(step.size, column), (half > middle)[step], (ends > half)[step]
-
-    def literals(self, step: int) -> list[npt.NDArray[Any]]:
-        """Columns that have a literal in this step, and for each half whether it ends in another piece."""
-        return [part[step] for part in self._literals]
+        return step, np.full(step.size, column)
 
 
 @dataclass(frozen=True, eq=False)
