@@ -12,7 +12,7 @@ from headrace.artifact import Artifact
 from headrace.coding import Effort
 from headrace.compile import compile_network, largest_batch
 from headrace.config import Config
-from headrace.cycles import Memory, estimate
+from headrace.cycles import Estimate, Memory, estimate
 from headrace.device.model import ModelDevice
 from headrace.errors import DataError, DeviceError
 from headrace.image import LayerInfo
@@ -34,8 +34,10 @@ class LayerCheck:
     inputs: int
     cycles: float
     """Of one input: its share of a run's program, tables, streams."""
+    layer_cycles: float
+    """Of one input, the layer alone, with its tables."""
     stall_cycles: float
-    estimated_cycles: int
+    estimate: Estimate
     """Of a run: what the cycle model says to the same memory."""
     batch: int
     """Inputs of a run."""
@@ -47,6 +49,12 @@ def levels(W: NDArray[Any]) -> NDArray[np.integer]:
         return W
     _, index, counts = np.unique(W, return_inverse=True, return_counts=True)
     return index.reshape(W.shape) - int(np.argmax(counts))
+
+
+def matrix_layer(W: NDArray[np.integer]) -> Linear:
+    """W (n inputs x m outputs, -128..127) as a layer whose outputs are the sums of products, where these are int8."""
+    one = np.ones(W.shape[1], np.int64)
+    return Linear("fc", W.T.astype(np.int8), 0 * one, one << IDENTITY, one * IDENTITY)
 
 
 def check_matrix(
@@ -72,9 +80,7 @@ def check_matrix(
         raise DataError("a layer's matrix has two dimensions and weights in -128..127")
     memory = memory or Memory()
     n, m = W.shape
-    one = np.ones(m, np.int64)
-    layer = Linear("fc", W.T.astype(np.int8), 0 * one, one << IDENTITY, one * IDENTITY)
-    network = Network("matrix", (n, 1, 1), 1.0, 1.0, (layer,))
+    network = Network("matrix", (n, 1, 1), 1.0, 1.0, (matrix_layer(W),))
     batch = max(1, largest_batch(network, config, batch))
     image = compile_network(network, config, effort=effort, batch=batch)
     x = _inputs(n)
@@ -89,14 +95,10 @@ def check_matrix(
         if not np.array_equal(outputs["sim"], values):
             wrong = int(np.count_nonzero((outputs["sim"] != values).any(axis=0)))
             raise DeviceError(f"outputs {wrong} of {m} differ between the RTL and {name}")
-    stalls = result.layers[0].stall_cycles
+    run = result.layers[0]
+    cycles, stalls = (0.0 if n is None else float(n.mean()) / batch for n in (run.cycles, run.stall_cycles))
     return LayerCheck(
-        image.layers[0],
-        len(x),
-        float(result.cycles.mean()) / batch,
-        0.0 if stalls is None else float(stalls.mean()) / batch,
-        estimate(image, memory).cycles,
-        batch,
+        image.layers[0], len(x), float(result.cycles.mean()) / batch, cycles, stalls, estimate(image, memory), batch
     )
 
 

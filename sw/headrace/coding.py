@@ -47,7 +47,7 @@ DEARER = (2, 4, 8, 16)
 literals can be the faster choice."""
 
 BITS_PER_CYCLE = 8
-"""That a lane decodes in the long run."""
+"""That a lane gets in the long run: its share of the read ports, where there are 16 lanes and two ports."""
 
 
 @dataclass(frozen=True)

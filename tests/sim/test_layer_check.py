@@ -80,7 +80,7 @@ def test_as_many_inputs_as_there_is_room_for(limit: int, batch: int) -> None:
     check, one = check_matrix(W, CONFIGS["small"], batch=limit), check_matrix(W, CONFIGS["small"])
     assert (check.batch, one.batch) == (batch, 1)
     assert check.cycles < 0.6 * one.cycles
-    assert abs(check.estimated_cycles - batch * check.cycles) <= 0.05 * check.estimated_cycles
+    assert abs(check.estimate.cycles - batch * check.cycles) <= 0.05 * check.estimate.cycles
 
 
 def test_wrong_matrices() -> None:

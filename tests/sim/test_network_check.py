@@ -75,7 +75,20 @@ def test_script_prints_matrices_and_misfits(tmp_path: Path) -> None:
     assert [one["name"] for one in result["networks"]] == ["fits", "wide"]
     assert abs(result["networks"][0]["estimate_error"]) <= 0.05
     assert result["networks"][0]["cycles"] > 0 and "misfit" in result["networks"][1]
+    alone, behind = result["networks"][0]["layers"]
+    assert (alone["name"], behind["name"]) == ("alone", "behind another")
+    assert alone["bound_cycles"] < alone["cycles"] and behind["bound_cycles"] < behind["cycles"] < alone["cycles"]
     assert "## fits.npy as a linear layer" in tables.read_text()
+
+
+def test_script_does_not_write_over_what_it_is_to_read(tmp_path: Path) -> None:
+    matrix, other = tmp_path / "matrix.npy", tmp_path / "other.npy"
+    np.save(matrix, np.eye(3))
+    before = matrix.read_bytes()
+    for option in ("--json", "--markdown"):
+        done = script(option, matrix, other, "--config", "demo")
+        assert done.returncode == 2 and f"{matrix} is to be written, but does not end in" in done.stderr
+        assert matrix.read_bytes() == before
 
 
 def test_script_names_what_is_missing(tmp_path: Path) -> None:

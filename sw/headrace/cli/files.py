@@ -34,11 +34,14 @@ def save_array(path: Path, array: NDArray[np.generic]) -> None:
         np.lib.format.write_array(file, array, allow_pickle=False)
 
 
-def check_output(path: Path, *others: Path | None) -> Path:
+def check_output(path: Path, *others: Path | None, suffixes: tuple[str, ...] = ()) -> Path:
     """The path, if a file can be made there; asked before the work, so that no result is lost for want of a folder.
 
-    DataError too where it is one of `others`, the command's further files.
+    DataError too where it is one of `others`, the command's further files. With `suffixes`, UsageError for a name that
+    has none of them: what follows an option by mistake, such as an input, is not written over.
     """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise click.UsageError(f"{path} is to be written, but does not end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
@@ -54,10 +57,9 @@ def check_output(path: Path, *others: Path | None) -> Path:
 
 def check_plot(path: Path, *others: Path | None) -> Path:
     """As `check_output`, of a chart: UsageError for a name of no known kind, ModuleNotFoundError without matplotlib."""
-    if path.suffix.lower() not in PLOTS:
-        raise click.UsageError(f"--plot writes {', '.join(PLOTS)}, not {path.name}")
+    check_output(path, *others, suffixes=PLOTS)
     import_module("matplotlib.figure")
-    return check_output(path, *others)
+    return path
 
 
 def _same(path: Path, other: Path) -> bool:
