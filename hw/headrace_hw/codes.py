@@ -63,8 +63,9 @@ class Codes(wiring.Component):
         written_table = Signal(self._table_bits, reset_less=True)
         writes = self.i.valid & (self.i.table == Table.CODE)
         first = self.i.index == 0
+        table = Mux(first, 0, written_table)[: self._table_bits]  # of no bits where there is one code
         m.d.comb += [
-            write.addr.eq(Cat(Mux(first, 0, written_place), Mux(first, 0, written_table), self.i.bank)),
+            write.addr.eq(Cat(Mux(first, 0, written_place), table, self.i.bank)),
             write.data.limit.eq(record.limit),
             write.data.base.eq(record.base),
             write.en.eq(writes),

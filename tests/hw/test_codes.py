@@ -87,28 +87,31 @@ def test_every_code_of_every_layer(symbols: int, room: int) -> None:
     simulate(dut, bench)
 
 
-def test_tables_of_the_next_layer_come_while_a_code_is_in_use() -> None:
+@pytest.mark.parametrize("room", [1, 2, 4])
+def test_tables_of_the_next_layer_come_while_a_code_is_in_use(room: int) -> None:
     """Into the other half; switches within the layer stay in the layer's own half."""
-    dut = Codes(Config("codes", lanes=1, pixels=1))
+    dut = Codes(Config("codes", lanes=1, pixels=1, code_tables=room))
+    tables = min(room, 2)
+    first = tables - 1
 
     async def bench(ctx: Any) -> None:
-        await load(ctx, dut, 1, 2)
+        await load(ctx, dut, first, tables)
         await start(ctx, dut)
         await settle(ctx, dut)
         ctx.set(dut.i.bank, 1)
-        await write_table(ctx, dut.i, Table.CODE, code_beats(CODES[2:4]))
-        assert seen(ctx, dut) == limits(1, 2)
+        await write_table(ctx, dut.i, Table.CODE, code_beats(CODES[2 : 2 + tables]))
+        assert seen(ctx, dut) == limits(first, tables)
         ctx.set(dut.switch, 1)
         ctx.set(dut.table, 0)
         await ctx.tick()
         ctx.set(dut.switch, 0)
         await settle(ctx, dut)
-        assert seen(ctx, dut) == limits(0, 2)
+        assert seen(ctx, dut) == limits(0, tables)
         ctx.set(dut.bank, 1)
         ctx.set(dut.first_table, 0)
         await start(ctx, dut)
         await settle(ctx, dut)
-        assert seen(ctx, dut) == limits(2, 4)
+        assert seen(ctx, dut) == limits(2, 3)
 
     simulate(dut, bench)
 
