@@ -14,6 +14,7 @@ from .wiring import INPUT, Sources, Wired, outputs, read_tensors
 
 __all__ = [
     "INPUT",
+    "SUM_LIMIT",
     "AveragePool2d",
     "Concat",
     "Conv2d",
@@ -28,6 +29,8 @@ __all__ = [
     "Weighted",
 ]
 
+SUM_LIMIT = (1 << 23) - 1
+"""What a row's sum of weights times -128 stays within where a network is quantised: an accumulator of 24 bits."""
 Layer = Conv2d | Linear | MaxPool2d | AveragePool2d | GlobalAveragePool | Concat
 
 

@@ -18,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace import model
-from headrace.network import Conv2d, Linear, Network
+from headrace.network import SUM_LIMIT, Conv2d, Linear, Network
 
-SUM_LIMIT = (1 << 23) - 1
-"""What a row's sum stays within, as in `quantisation.weights`: an accumulator of 24 bits."""
 IMAGES = 128
 """Inputs that variances and means are taken from, at most."""
 STEPS = 10
@@ -65,19 +63,7 @@ def make_alike(network: Network, x: NDArray[np.int8], price: float, together: bo
     layers, that saving all of the network's multiplications would be worth; 0 leaves the network as it is. together: as
     for `alike_rows`.
     """
-    if not price:
-        return network
-    x = x[:IMAGES]
-    tensors = [x, *network.trace(x)]
-    shapes = network.shapes()
-    chosen = [n for n, one in enumerate(network.layers) if isinstance(one, Linear | Conv2d) and _together(one)]
-    pixels = {n: shapes[n + 1][1] * shapes[n + 1][2] for n in chosen}
-    whole = sum(int(np.count_nonzero(_weights(network, n))) * pixels[n] for n in chosen)
-    layers = list(network.layers)
-    for n in chosen:
-        source = tensors[network.sources(n)[0]].reshape(len(x), *shapes[network.sources(n)[0]])
-        layers[n] = _layer(layers[n], source, price * pixels[n] / max(1, whole), together)
-    return replace(network, layers=tuple(layers))
+    return _Alike(network, x).at(price, together) if price else network
 
 
 def price_within(
@@ -88,10 +74,11 @@ def price_within(
     together: bool = True,
 ) -> float:
     """The largest price found, by halving between LEAST and MOST, at which `fits(make_alike(...))`; 0 if none did."""
+    alike = _Alike(network, x)
     low, high, best = np.log(LEAST), np.log(MOST), 0.0
     for step in range(STEPS):
         middle = (low + high) / 2
-        if fits(make_alike(network, x, float(np.exp(middle)), together)):
+        if fits(alike.at(float(np.exp(middle)), together)):
             low, best = middle, float(np.exp(middle))
         else:
             high = middle
@@ -100,37 +87,62 @@ def price_within(
     return best
 
 
+class _Alike:
+    """A network whose layers' inputs were looked at once, for any price."""
+
+    def __init__(self, network: Network, x: NDArray[np.int8]) -> None:
+        self._network = network
+        x = x[:IMAGES]
+        tensors, shapes = [x, *network.trace(x)], network.shapes()
+        self._read: dict[int, _Read] = {}
+        for n, layer in enumerate(network.layers):
+            if isinstance(layer, Linear | Conv2d) and _together(layer):
+                source = network.sources(n)[0]
+                pixels = shapes[n + 1][1] * shapes[n + 1][2]
+                self._read[n] = _Read(layer, tensors[source].reshape(len(x), *shapes[source]), pixels)
+        self._whole = sum(read.multiplications for read in self._read.values())
+
+    def at(self, price: float, together: bool) -> Network:
+        """As `make_alike`."""
+        layers = list(self._network.layers)
+        for n, read in self._read.items():
+            layers[n] = read.at(price * read.pixels / max(1, self._whole), together)
+        return replace(self._network, layers=tuple(layers))
+
+
+class _Read:
+    """A layer, and what it makes of x, the inputs that it reads, (N, C, H, W) int8."""
+
+    def __init__(self, layer: Conv2d | Linear, x: NDArray[np.int8], pixels: int) -> None:
+        self.pixels = pixels
+        self._layer, self._x = layer, x
+        self._rows = layer.weights.reshape(len(layer.weights), -1)
+        self.multiplications = int(np.count_nonzero(self._rows)) * pixels
+        sums = _sums(layer, layer.weights, x).reshape(len(self._rows), -1)
+        self._mean = sums.mean(axis=1)
+        steps = (layer.multiplier / 2.0**layer.shift) ** 2
+        self._signal = float((sums.var(axis=1) * steps).sum())
+        self._errors = steps[:, None] * _variances(layer, x)[None] / (self._signal or 1.0)
+
+    def at(self, price: float, together: bool) -> Conv2d | Linear:
+        """The layer made alike; price: noise over signal that a symbol is worth."""
+        layer, rows = self._layer, self._rows
+        if not self._signal:
+            return layer
+        moved = alike_rows(rows, self._errors, price, together)
+        size, was = (np.abs(one.astype(np.int64)).sum(axis=1) for one in (moved, rows))
+        added = layer.skip if isinstance(layer, Conv2d) else None
+        room = SUM_LIMIT // 128 - (0 if added is None else np.abs(added.astype(np.int64)))
+        too_large = (size > was) & (size > room)
+        moved[too_large] = rows[too_large]
+        weights = moved.reshape(layer.weights.shape)
+        mean = self._mean - _sums(layer, weights, self._x).reshape(len(rows), -1).mean(axis=1)
+        return replace(layer, weights=weights, bias=layer.bias + np.rint(mean).astype(np.int64))
+
+
 def _together(layer: Conv2d | Linear) -> bool:
     """Whether all rows read the same inputs."""
     return isinstance(layer, Linear) or layer.groups == 1
-
-
-def _weights(network: Network, n: int) -> NDArray[np.int8]:
-    layer = network.layers[n]
-    assert isinstance(layer, Conv2d | Linear)
-    return layer.weights
-
-
-def _layer(layer: object, x: NDArray[np.int8], price: float, together: bool) -> Conv2d | Linear:
-    """price: noise over signal that a symbol is worth."""
-    assert isinstance(layer, Conv2d | Linear)
-    before = _sums(layer, layer.weights, x)
-    steps = (layer.multiplier / 2.0**layer.shift) ** 2
-    signal = float((before.reshape(len(before), -1).var(axis=1) * steps).sum())
-    if not signal:
-        return layer
-    errors = steps[:, None] * _variances(layer, x)[None] / signal
-    rows = layer.weights.reshape(len(layer.weights), -1)
-    moved = alike_rows(rows, errors, price, together)
-    size, was = (np.abs(one.astype(np.int64)).sum(axis=1) for one in (moved, rows))
-    added = layer.skip if isinstance(layer, Conv2d) else None
-    room = SUM_LIMIT // 128 - (0 if added is None else np.abs(added.astype(np.int64)))
-    too_large = (size > was) & (size > room)
-    moved[too_large] = rows[too_large]
-    weights = moved.reshape(layer.weights.shape)
-    after = _sums(layer, weights, x)
-    mean = (before - after).reshape(len(before), -1).mean(axis=1)
-    return replace(layer, weights=weights, bias=layer.bias + np.rint(mean).astype(np.int64))
 
 
 def _sums(layer: Conv2d | Linear, weights: NDArray[np.int8], x: NDArray[np.int8]) -> NDArray[np.int64]:

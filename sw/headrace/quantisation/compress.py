@@ -17,9 +17,10 @@ from headrace.compress.prune import magnitude_mask
 from headrace.compress.share import share_layer
 from headrace.errors import CompileError
 from headrace.floats import Add, Conv, FloatGraph, FloatLayer, Linear
+from headrace.network import SUM_LIMIT
 
 from .options import Options
-from .weights import SUM_LIMIT, Integers, is_shared
+from .weights import Integers, is_shared
 
 ADDED_LIMIT = 40
 """Largest integer where an addition may be absorbed: its factor, at most 127, grows with the grid's fineness."""

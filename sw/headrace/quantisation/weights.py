@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from headrace.errors import CompileError
 from headrace.floats import Conv, Linear
+from headrace.network import SUM_LIMIT
 
 Array = NDArray[np.float64]
-SUM_LIMIT = (1 << 23) - 1
-"""What a sum of integer weights times -128 stays within: an accumulator of 24 bits."""
 BIAS_SHARE = 0.45
 """Of 24 bits, what a bias may take: corrections come on top."""
 SMALLEST_FACTOR = 4

@@ -22,10 +22,10 @@ from headrace.evaluate import run_network, top1
 from headrace.floats import Conv, FloatGraph, Linear
 from headrace.importers.torch import import_torch
 from headrace.nets import NETS
-from headrace.network import Network, Weighted
+from headrace.network import SUM_LIMIT, Network, Weighted
 from headrace.quantisation import Options, quantise
 from headrace.quantisation.record import KEY, record
-from headrace.quantisation.weights import SUM_LIMIT, Integers
+from headrace.quantisation.weights import Integers
 from headrace.session import Session
 
 from .data import Data

@@ -12,12 +12,10 @@ from headrace.compress.quantise import activation_scale, quantise_bias, quantise
 from headrace.compress.share import share_layer
 from headrace.errors import CompileError
 from headrace.geometry import Shape
-from headrace.network import INPUT, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Network
+from headrace.network import INPUT, SUM_LIMIT, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d, Network
 
 from .floats import FloatLayer, Floats
 
-SUM_LIMIT = (1 << 23) - 1
-"""What a sum of weights times -128 stays within: an accumulator of 24 bits."""
 BIAS_SHARE = 0.9
 """Of 24 bits, what a bias may take."""
 IMAGES = 4

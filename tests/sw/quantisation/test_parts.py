@@ -9,6 +9,7 @@ import pytest
 
 from headrace.errors import CompileError
 from headrace.floats import Add
+from headrace.network import SUM_LIMIT
 from headrace.quantisation import Options, quantise
 from headrace.quantisation.bias import channel_means, correct_bias
 from headrace.quantisation.build import addition
@@ -16,7 +17,7 @@ from headrace.quantisation.calibrate import BINS, calibrate
 from headrace.quantisation.compress import prune, share
 from headrace.quantisation.equalise import equalise
 from headrace.quantisation.reconstruct import reconstruct
-from headrace.quantisation.weights import SUM_LIMIT, integers, is_shared
+from headrace.quantisation.weights import integers, is_shared
 from real_graphs import SHAPE, chain, graph, images, linear, residual
 
 
