@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from real_graphs import chain, images
+from script_modules import script_module
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def script():
-    loader = SourceFileLoader("bench_accuracy", str(ROOT / "scripts" / "bench_accuracy"))
-    spec = spec_from_loader("bench_accuracy", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return script_module("bench_accuracy")
 
 
 def test_page_is_of_the_figures(script):
@@ -44,17 +37,19 @@ def test_measures(script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     np.savez(tmp_path / "a.npz", x=x, y=chain().run(x).argmax(axis=1))
     case = script.Case("chain", lambda: (chain(), None), tmp_path / "a.npz", "raw")
     monkeypatch.setattr(script, "cases", lambda given: [case])
-    (tmp_path / "j").write_text(json.dumps([{"network": "z", "images": 1, "weights": 2, "float": 0.5, "variants": {}}]))
-    arguments = ["--json", str(tmp_path / "j"), "--markdown", str(tmp_path / "m")]
+    (tmp_path / "j.json").write_text(
+        json.dumps([{"network": "z", "images": 1, "weights": 2, "float": 0.5, "variants": {}}])
+    )
+    arguments = ["--json", str(tmp_path / "j.json"), "--markdown", str(tmp_path / "m.md")]
     result = CliRunner().invoke(script.main, arguments)
     assert result.exit_code == 0, result.output
-    rows = json.loads((tmp_path / "j").read_text())
+    rows = json.loads((tmp_path / "j.json").read_text())
     assert [row["network"] for row in rows] == ["chain", "z"]
     assert rows[0]["float"] == 1.0 and rows[0]["weights"] == 1304
     variants = rows[0]["variants"]
     assert list(variants) == list(script.VARIANTS) and variants["int8"]["accuracy"] > 0.9
     assert variants[script.FITTED]["values"] <= 32 and 0.4 < variants[script.FITTED]["density"] < 0.6
-    assert (tmp_path / "m").read_text() == script.markdown(rows)
+    assert (tmp_path / "m.md").read_text() == script.markdown(rows)
 
 
 def test_no_files(script):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import wave
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,18 +13,14 @@ from click.testing import CliRunner
 
 from headrace.data.samples import open_samples
 from headrace.data.speech import RATE, load_speech_commands
+from script_modules import script_module
 
 SPEAKERS = [f"{number:08x}" for number in range(10)]
 
 
 @pytest.fixture(scope="module")
-def script():
-    path = Path(__file__).parents[1] / "scripts" / "split_speech"
-    spec = spec_from_loader("split_speech", SourceFileLoader("split_speech", str(path)))
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return script_module("split_speech")
 
 
 @pytest.fixture

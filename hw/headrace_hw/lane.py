@@ -50,8 +50,9 @@ class Lane(wiring.Component):
     `start` (a pulse) begins `rows` rows, numbered from output channel `first_channel` on, the first of them in code
     `first_table`, whose first word is word `first_word` of the output plane; `done` is high when the last has left.
     `error` stays high, with `error_code`, until reset. `stalled` is high in each cycle in which the lane has work left
-    and issues no products. While no layer runs, lane 0 answers `read_address` in `read_data` four cycles later. Of
-    what is written the lane keeps half words `keep_from` to `keep_to` - 1 of each plane, and loads with `load_enable`.
+    and issues no products. While no layer runs, lane 0 answers `read_address` in `read_data` after
+    `ActivationMemory.delay` cycles. Of what is written the lane keeps half words `keep_from` to `keep_to` - 1 of each
+    plane, and loads with `load_enable`.
     Tables and activations survive a reset of the lane's state.
     """
 

@@ -22,10 +22,10 @@ HALVES = 2
 class Mac(wiring.Component):
     """Runs an operation over the `words` words of its row; the row's last operation sends the sums on.
 
-    One word per cycle. Reads of the activation memory go out at `address` and come back in `pixels` four cycles
-    later; the whole pipeline stands still while a finished word is not taken (`advance` low). An operation may follow
-    the last one on the same word. Latency: `delay` cycles
-    from an operation to its word. Sums wrap at `acc_bits`: the compiler proves that none gets there.
+    One word per cycle. Reads of the activation memory go out at `address` and come back in `pixels` after
+    `ActivationMemory.delay` cycles; the whole pipeline stands still while a finished word is not taken (`advance` low).
+    An operation may follow the last one on the same word. Latency: `delay` cycles from an operation to its word. Sums
+    wrap at `acc_bits`: the compiler proves that none gets there.
 
     With `maximum` every operation sends its products on, the row's last one as `final`; see Maxima. Pixels that `Masks`
     rules out count as 0, or -128 for a maximum.
@@ -215,8 +215,9 @@ class Mac(wiring.Component):
     def _advance(self, m: Module, coming: Signal, count: int) -> list[Signal]:
         """`advance`, so many times, each with a register of its own: one alone would enable some 2000 registers.
 
-        Each register is enabled by the one before: equal at all times, but not by their inputs, or synthesis would make
-        one of them.
+        They form a ring, each enabled by the one before it (the first by the last): equal at all times, but not by
+        their inputs, or synthesis would make one of them. Unequal values at reset, as weights have, would not do here:
+        one that starts high waits for a word that never comes.
         """
         advance = [Signal(name=f"advance_{n}") for n in range(count)]
         for n in range(count):

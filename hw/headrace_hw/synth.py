@@ -45,7 +45,7 @@ WORDS = {("top",): "whole top level", ("lane", "mac"): "one lane, and of it the 
 ROUTED_DEVICE = "LFE5U-85F"
 ROUTED_FLAGS = ["--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--freq", "100"]
 ROUTERS = {"top": "router2", "lane": "router1", "mac": "router1"}
-"""The first one is much the better at timing, but had not ended the demo's top after 25 minutes."""
+"""router1 is much the better at timing, but had not ended the demo's top after 25 minutes."""
 
 WHOLE_MULTIPLIERS = 64
 """Configurations of more do not fit the ECP5: of them one lane is routed, and of that its multipliers alone."""

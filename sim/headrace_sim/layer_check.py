@@ -96,9 +96,15 @@ def check_matrix(
             wrong = int(np.count_nonzero((outputs["sim"] != values).any(axis=0)))
             raise DeviceError(f"outputs {wrong} of {m} differ between the RTL and {name}")
     run = result.layers[0]
-    cycles, stalls = (0.0 if n is None else float(n.mean()) / batch for n in (run.cycles, run.stall_cycles))
+    layer_cycles, stalls = (0.0 if n is None else float(n.mean()) / batch for n in (run.cycles, run.stall_cycles))
     return LayerCheck(
-        image.layers[0], len(x), float(result.cycles.mean()) / batch, cycles, stalls, estimate(image, memory), batch
+        info=image.layers[0],
+        inputs=len(x),
+        cycles=float(result.cycles.mean()) / batch,
+        layer_cycles=layer_cycles,
+        stall_cycles=stalls,
+        estimate=estimate(image, memory),
+        batch=batch,
     )
 
 

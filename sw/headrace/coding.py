@@ -47,7 +47,7 @@ DEARER = (2, 4, 8, 16)
 literals can be the faster choice."""
 
 BITS_PER_CYCLE = 8
-"""That a lane gets in the long run: its share of the read ports, where there are 16 lanes and two ports."""
+"""Of a stream that come to a lane where 16 of them share two ports: one that wants more tends to end last."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from amaranth import Module, ResetInserter, Signal
 
 from headrace.code import Code
 from headrace.config import Config
+from headrace.cycles.costs import CODE_CHANGE_CYCLES
 from headrace.isa import CODE_BEATS, LITERAL, LITERAL_BITS, MAX_CODE_LENGTH, ROW, SYMBOL
 from headrace_hw.decoder import Decoder
 from headrace_hw.shapes import Fault
@@ -426,4 +427,4 @@ def test_a_change_of_code_costs_its_beats() -> None:
     stay: list[Item] = [0] * 30
     same = run(codes, beats_of(bits_of(codes, [(0, 0, 0, 0), *stay])), count=31).cycles
     plain = run(codes, beats_of(bits_of(codes, [(0, 0), *stay])), count=31).cycles
-    assert CODE_BEATS - 3 <= same - plain <= CODE_BEATS + 2
+    assert same - plain == CODE_CHANGE_CYCLES

@@ -1,4 +1,4 @@
-"""Mac against accumulators in Python, with a two-cycle activation memory that stands still when the block does."""
+"""Mac against accumulators in Python, with an activation memory that stands still when the block does."""
 
 from __future__ import annotations
 

@@ -75,9 +75,11 @@ def test_script_prints_matrices_and_misfits(tmp_path: Path) -> None:
     assert [one["name"] for one in result["networks"]] == ["fits", "wide"]
     assert abs(result["networks"][0]["estimate_error"]) <= 0.05
     assert result["networks"][0]["cycles"] > 0 and "misfit" in result["networks"][1]
-    alone, behind = result["networks"][0]["layers"]
-    assert (alone["name"], behind["name"]) == ("alone", "behind another")
-    assert alone["bound_cycles"] < alone["cycles"] and behind["bound_cycles"] < behind["cycles"] < alone["cycles"]
+    (alone,), behind = result["networks"][0]["layers"], result["networks"][0]["behind"]
+    assert alone["bound_cycles"] < alone["cycles"] < result["networks"][0]["cycles"]
+    assert 0 < behind["cycles"] < alone["cycles"]
+    names = [line.split("|")[1].strip() for line in tables.read_text().split("## ")[1].splitlines() if "|" in line]
+    assert names[2:] == ["alone", "program", "behind another"]
     assert "## fits.npy as a linear layer" in tables.read_text()
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,22 +13,13 @@ from click.testing import CliRunner
 from headrace.errors import ConfigError
 from random_configs import config_named, random_config
 from random_layers import CONFIGS, MismatchError, Tally, cases, check
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_loader(name, SourceFileLoader(name, str(SCRIPTS / name)))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from script_modules import script_module
 
 
 @pytest.fixture
 def nightly(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Without builds: only the model runs; what is recorded is in `recorded`."""
-    module = script("nightly")
+    module = script_module("nightly")
     module.recorded = []
     monkeypatch.setattr(module, "library", lambda config: None)
     monkeypatch.setattr(module, "record_section", lambda section, found: module.recorded.append((section, found)))
@@ -112,7 +101,7 @@ C '\x01l\x0211\x01n\x021\x01t\x02toggle\x01page\x02v\x01o\x02a[1]:1->0\x01h\x02T
 
 
 def test_coverage_figures(tmp_path: Path) -> None:
-    coverage = script("coverage")
+    coverage = script_module("coverage")
     first, second = tmp_path / "a", tmp_path / "b"
     verilog = "\n" * 90 + "if (x) begin\nif (\\$auto$verilog_backend.cc:1 ) begin end"
     never = DATA.splitlines()[1].replace("\x0291", "\x0292")
@@ -130,7 +119,7 @@ def test_coverage_figures(tmp_path: Path) -> None:
 
 
 def test_what_was_printed_can_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = script("verification_report.py")
+    report = script_module("verification_report.py")
     for name in ("RECORD", "PAGE"):
         monkeypatch.setattr(report, name, tmp_path / name)
     (tmp_path / "a.json").write_text(
@@ -148,6 +137,6 @@ def test_what_was_printed_can_be_recorded(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_page_says_what_is_not_recorded() -> None:
-    report = script("verification_report.py")
+    report = script_module("verification_report.py")
     text = report.page({})
     assert text.count("Nothing is recorded.") == 3 and "{" not in text

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+WORDS_WIDTH = 20
+"""Columns of the terminal that words which are wrapped have at least."""
 PATIENCE = 2.0
 """Seconds of work before its progress is shown."""
 
@@ -28,21 +30,25 @@ def print_json(values: Mapping[str, Any]) -> None:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "") -> None:
     """A table with its title above and a note below; words to the left, numbers to the right.
 
-    Only words in the last column are wrapped. None is shown as a dash, an int with thousands separated, a float as it
-    comes from `str`.
+    Only words in the last column are wrapped, and nothing is cut off: a table can be wider than the terminal. None is
+    shown as a dash, an int with thousands separated, a float as it comes from `str`.
     """
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    cells, needed = [list(map(_cell, row)) for row in rows], 0
     for index, column in enumerate(columns):
         words = any(isinstance(row[index], str) and not row[index][:1].isdigit() for row in rows)
         fixed = not words or index < len(columns) - 1
         table.add_column(column, justify="left" if words or index == 0 else "right", overflow="fold", no_wrap=fixed)
-    for row in rows:
-        table.add_row(*map(_cell, row))
+        needed += 2 + (max(map(cell_len, [column, *(row[index] for row in cells)])) if fixed else WORDS_WIDTH)
+    for row in cells:
+        table.add_row(*row)
     console = Console(highlight=False, emoji=False, markup=False)
+    console.width = max(console.width, needed)
     console.print(title, style="bold", soft_wrap=True)
     console.print(table)
     if note:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from ..training.data import Data, load_data
 from ..training.loop import initial, run_stages
 from ..training.recipe import Recipe, read_recipe
 from ..training.results import export, measure
-from .files import check_output
+from .files import check_plot
 from .output import Progress, json_option, print_json, print_table, progress
-from .train_plot import AXES, PLOTS, draw, label_of, short
+from .train_plot import AXES, draw, label_of, short
 
 
 @click.command(epilog="Example: headrace train recipes/lenet5-admm.toml --data mnist/ -o runs/lenet5-admm")
@@ -60,10 +59,7 @@ def train(
     """
     chosen = read_recipe(recipe)
     if plot is not None:
-        if plot.suffix[1:].lower() not in PLOTS:
-            raise click.UsageError(f"--plot writes {', '.join('.' + kind for kind in PLOTS)}, not {plot.name}")
-        import_module("matplotlib.figure")
-        check_output(plot)
+        check_plot(plot)
     if output.exists() and not output.is_dir():
         raise DataError(f"{output} is a file; name a folder")
     import torch

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..files import replacing
 
-PLOTS = ("png", "svg", "pdf")
 AXES: dict[str, tuple[str, Callable[[dict[str, Any]], int]]] = {
     "bytes": ("bytes of all weights, headrace stream", lambda point: point["bytes"]["headrace"]),
     "cycles": ("cycles of one inference, estimated", lambda point: point["cycles"]["estimated"]),

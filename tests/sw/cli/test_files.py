@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
-from headrace.cli.files import check_output, load_array, save_array
+from headrace.cli.files import PLOTS, check_output, load_array, save_array
 from headrace.errors import DataError
 from headrace.files import replacing
 
@@ -113,3 +114,13 @@ def test_replacing_leaves_nothing_behind(tmp_path: Path):
         file.write(b"half")
         raise OSError(28, "No space left on device")
     assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_outputs_of_one_kind(tmp_path: Path):
+    for name in ("a.png", "a.SVG"):
+        assert check_output(tmp_path / name, suffixes=PLOTS) == tmp_path / name
+    for name in ("a.npz", "a", ".png"):
+        with pytest.raises(
+            click.UsageError, match=f"{name} is to be written, but does not end in .png or .svg or .pdf"
+        ):
+            check_output(tmp_path / name, suffixes=PLOTS)

@@ -29,6 +29,17 @@ def test_table(capsys: pytest.CaptureFixture[str]):
     assert text.startswith("title\n") and "12,345" in text and " - " in text and "note [x]" in text
 
 
+def test_a_table_wider_than_the_terminal_is_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    columns = [f"column {n}" for n in range(8)]
+    output.print_table("wide", columns, [[1_000_000 + n for n in range(8)]])
+    output.print_table("words", ["n", "what"], [[1, "word " * 30]])
+    text = capsys.readouterr().out
+    assert all(name in text for name in columns) and all(f"1,000,00{n}" in text for n in range(8))
+    words = text.split("words")[1]
+    assert words.count("word") == 30 and max(map(len, words.splitlines())) <= 40
+
+
 def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]):
     with output.progress("work") as show:
         show(1, 2)

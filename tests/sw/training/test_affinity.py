@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +24,7 @@ from headrace.nets import deepdta  # noqa: E402
 from headrace.training import affinity, affinity_points  # noqa: E402
 from headrace.training.affinity import HeadData, Plan, Task, groups, open_task, train_all, train_head  # noqa: E402
 from headrace.training.affinity_points import Point, experiment, integer_head, share_head, shared_points, steps  # noqa: E402
+from script_modules import script_module  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 DRUGS, PROTEINS, LENGTH = 6, 7, 40
@@ -182,12 +181,7 @@ def test_experiment(task: Task):
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    loader = SourceFileLoader("deepdta_script", str(ROOT / "scripts" / "deepdta"))
-    spec = spec_from_loader("deepdta_script", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return script_module("deepdta")
 
 
 def test_command(script: ModuleType, folder: Path, tmp_path: Path):

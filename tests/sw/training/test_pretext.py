@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from headrace.compress.tickets import full_masks  # noqa: E402
 from headrace.data.samples import Samples, normalised  # noqa: E402
 from headrace.errors import DataError  # noqa: E402
 from headrace.training import pretext  # noqa: E402
+from script_modules import script_module  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 PLAN = pretext.Plan(rounds=2, report=(1, 2), epochs=2, samples=32, batch=16, size=8)
@@ -153,13 +153,8 @@ def test_experiment() -> None:
 
 
 @pytest.fixture(scope="module")
-def script():
-    loader = SourceFileLoader("pretext_masks_script", str(ROOT / "scripts" / "pretext_masks"))
-    spec = spec_from_loader("pretext_masks_script", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return script_module("pretext_masks")
 
 
 def test_command(script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

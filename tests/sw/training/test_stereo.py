@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from headrace.errors import DataError  # noqa: E402
 from headrace.nets.matching import PATCH  # noqa: E402
 from headrace.training import matching, stereo  # noqa: E402
 from headrace.training.matching import BORDER, FARTHEST, MARGIN, NEAREST, Pairs, errors, hinge  # noqa: E402
+from script_modules import script_module  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 SHIFT = 5
@@ -167,13 +167,8 @@ def test_a_picture_of_one_grey_is_zeros():
 
 
 @pytest.fixture(scope="module")
-def script():
-    loader = SourceFileLoader("stereo_script", str(ROOT / "scripts" / "stereo"))
-    spec = spec_from_loader("stereo_script", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+def script() -> ModuleType:
+    return script_module("stereo")
 
 
 def test_command(script, tmp_path: Path):
