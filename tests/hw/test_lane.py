@@ -90,6 +90,7 @@ def test_broken_streams_stop_with_the_decoders_error() -> None:
     assert {ErrorCode.UNDERRUN, ErrorCode.BAD_POSITION} <= seen
 
 
+@pytest.mark.slow
 def test_one_symbol_per_cycle() -> None:
     """10,000 symbols, one word each: at least 0.98 symbols per cycle from start to done."""
     rng = np.random.default_rng(6)

@@ -89,6 +89,7 @@ def test_every_channel_of_axi_is_a_handshake() -> None:
     assert {"axi[0].ar", "axi[1].r", "lane[0]", "lane[1]", "i_block"} <= set(reads)
 
 
+@pytest.mark.slow
 def test_no_valid_of_the_accelerator_waits_for_its_ready() -> None:
     """Of any component in it, by its netlist: so no handshake depends on who is first."""
     kinds = {type(component): component for component in components(Top(CONFIG))}

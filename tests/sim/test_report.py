@@ -20,6 +20,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 
+@pytest.mark.slow
 def test_cycles_are_those_of_run(tmp_path: Path) -> None:
     network = tiny_lenet(np.random.default_rng(3))
     Artifact(compile_network(network, get_config("tiny"))).save(tmp_path / "a.hrz")

@@ -16,6 +16,7 @@ from plans import random_matrix
 DEMO = CONFIGS["demo"]
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(1, 40),

@@ -128,6 +128,7 @@ def check_descriptor_of_layer(image: Image, d: dict[str, int]) -> set[tuple[int,
     return taken
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(SEEDS)
 def test_random_networks(seed: int) -> None:

@@ -26,8 +26,14 @@ def device():
         yield fake
 
 
+QUICK = ("demo", "pynq-z2", "tiny")
+
+
 class TestOutputs:
-    @pytest.mark.parametrize("config", CONFIGS.values(), ids=str)
+    @pytest.mark.parametrize(
+        "config",
+        [pytest.param(one, marks=() if name in QUICK else pytest.mark.slow, id=name) for name, one in CONFIGS.items()],
+    )
     def test_random_networks(self, config):
         rng = np.random.default_rng(config.lanes)
         done = 0

@@ -130,6 +130,7 @@ def test_counts_are_exact(score: str, hard: bool):
     assert calls == ["pruned"] * plan.prune + ["rounded"] * plan.round
 
 
+@pytest.mark.slow
 def test_experiment():
     calls = count()
     wanted = [("taylor", 0.05), ("magnitude", 0.05)]
