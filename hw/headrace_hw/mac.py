@@ -213,7 +213,7 @@ class Mac(wiring.Component):
         return m
 
     def _advance(self, m: Module, coming: Signal, count: int) -> list[Signal]:
-        """`advance`, so many times, each with a register of its own: one alone would enable some 2000 registers.
+        """`advance`, so many times, each with a register of its own: one alone would enable all of the lane's datapath.
 
         They form a ring, each enabled by the one before it (the first by the last): equal at all times, but not by
         their inputs, or synthesis would make one of them. Unequal values at reset, as weights have, would not do here:

@@ -16,6 +16,7 @@ from headrace.errors import CompileError
 from headrace.workloads.floats import FloatLayer, random_parameters
 from headrace.workloads.quantise import quantise, random_inputs
 from headrace_sim.network_check import bandwidth, run_network
+from script_modules import script_module
 
 CONFIG = CONFIGS["demo"]
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_networks"
@@ -91,6 +92,13 @@ def test_script_does_not_write_over_what_it_is_to_read(tmp_path: Path) -> None:
         done = script(option, matrix, other, "--config", "demo")
         assert done.returncode == 2 and f"{matrix} is to be written, but does not end in" in done.stderr
         assert matrix.read_bytes() == before
+
+
+def test_documented_page_is_of_the_figures() -> None:
+    docs = SCRIPT.parents[1] / "docs"
+    found = json.loads((docs / "bench_networks.json").read_text())
+    page = script_module("bench_networks").markdown(CONFIGS["pynq-z2"], 16, found["networks"])
+    assert page == (docs / "bench_networks.md").read_text()
 
 
 def test_script_names_what_is_missing(tmp_path: Path) -> None:

@@ -144,18 +144,17 @@ class _Table:
         self.wraps = np.zeros((steps, len(lanes)), np.int64)
         self.releases = np.zeros((steps, len(lanes)), np.bool_)
         """An operation goes to the MACs when it comes: that of the tap before, or of a row without taps."""
-        self.words = np.zeros(len(lanes), np.int64)
-        step, column = (np.concatenate(parts) for parts in zip(*map(self._fill, range(len(lanes)), lanes), strict=True))
+        self.words = np.array([words for _, words in lanes], np.int64)
+        places = [self._fill(column, stream) for column, (stream, _) in enumerate(lanes)]
+        step, column = (np.concatenate(parts) for parts in zip(*places, strict=True))
         order = np.argsort(step, kind="stable")
         self.literals = np.split(column[order], np.searchsorted(step[order], np.arange(1, steps)))
         """Columns that have a literal, of each step."""
 
-    def _fill(self, column: int, lane: tuple[LaneStream, int]) -> tuple[IntArray, IntArray]:
+    def _fill(self, column: int, stream: LaneStream) -> tuple[IntArray, IntArray]:
         """One lane's column. Returns of each literal its step and its column."""
-        stream, words = lane
         size = stream.bits.size
         literal = stream.bits > MAX_CODE_LENGTH
-        self.words[column] = words
         self.wraps[:size, column] = stream.wraps
         self.gap[1:size, column] += np.where(literal & stream.end, CODE_CHANGE_CYCLES, 0)[:-1]
         self.releases[:size, column] = np.append(stream.end[:1], ~stream.end[:-1] | stream.end[1:])
