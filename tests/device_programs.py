@@ -13,7 +13,7 @@ from headrace.compile import compile_network
 from headrace.config import Config, get_config
 from headrace.device.model import ModelDevice
 from headrace.device.report import Report
-from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, GATHERED_ROWS, ErrorCode, Opcode
+from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, ErrorCode, Opcode
 from headrace.layers import Lowered
 from headrace.network import MaxPool2d, Network
 from headrace.placement import Tap
@@ -190,7 +190,7 @@ class LayerProgram:
     ) -> NDArray[np.int8]:
         signature = xor(self.tables, self.streams)
         program = [
-            *({"opcode": Opcode.LOAD, **load} for load in loads),
+            *({"opcode": Opcode.LOAD, "in_channels": 1, **load} for load in loads),
             {"signature": signature, **self.descriptor, **changes},
             *({"opcode": Opcode.STORE, **store} for store in stores),
         ]
@@ -226,8 +226,8 @@ class LayerProgram:
                 y = ((acc + int(self.biases[row])) * self.multiplier + (1 << (self.shift - 1))) >> self.shift
                 y = min(max(y, d["clamp_low"]), d["clamp_high"])
                 flat, to = self.first_words[lane] * p + pixel, channel
-                if d.get("gathered"):
-                    flat, to = flat + channel % GATHERED_ROWS, channel - channel % GATHERED_ROWS
+                if rows := d.get("gathered"):
+                    flat, to = flat + channel % rows, channel - channel % rows
                 self._write(after, to, flat, y if flat % d["pitch"] < d["out_width"] else 0)
         return after
 

@@ -27,7 +27,7 @@ def rotate_bytes(m: Module, columns: list, amount: Signal, *, left: bool) -> Sig
 class WriteAligner(wiring.Component):
     """Turns a masked write at a byte address into one of byte columns. Latency: 2 cycles; never stalls.
 
-    `busy` until the lanes have written.
+    `loads` and `results`: some of that kind are on their way, until the lanes have written.
     """
 
     def __init__(self, config: Config) -> None:
@@ -36,7 +36,8 @@ class WriteAligner(wiring.Component):
             {
                 "i": In(stream.Signature(masked_write_layout(config), always_ready=True)),
                 "o": Out(stream.Signature(bank_write_layout(config), always_ready=True)),
-                "busy": Out(1),
+                "loads": Out(1),
+                "results": Out(1),
             }
         )
 
@@ -63,9 +64,12 @@ class WriteAligner(wiring.Component):
             self.o.payload.here.eq(mask & ~wrapped),
             self.o.payload.beyond.eq(mask & wrapped),
         ]
-        written = Signal()  # by the lanes, one cycle later
-        m.d.sync += written.eq(self.o.valid)
-        m.d.comb += self.busy.eq(rotated_valid | self.o.valid | written)
+        loads, results = Signal(3), Signal(3)  # here, at `o`, and being written by the lanes, a cycle later
+        m.d.sync += [
+            loads.eq(Cat(self.i.valid & write.load, loads)),
+            results.eq(Cat(self.i.valid & ~write.load, results)),
+        ]
+        m.d.comb += [self.loads.eq(loads.any()), self.results.eq(results.any())]
         return m
 
 

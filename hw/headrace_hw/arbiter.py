@@ -6,7 +6,6 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from headrace import isa
 from headrace.config import Config
 
 from .gather import Gather
@@ -17,8 +16,8 @@ class RowArbiter(wiring.Component):
     """Passes whole rows of words, all their passes, round robin. One word per cycle, also from one row to the next of
     another lane.
 
-    With `gathered`, stable while there are rows, a lane's rows of one word each pass as words of GATHERED_ROWS rows:
-    pixel n is row n's pixel 0, the channel that of the first. A lane waits only where it has completed a row while its
+    With `gathered`, stable while there are rows, a lane's rows of one word each pass as words of so many rows: pixel n
+    is row n's pixel 0, the channel that of the first. A lane waits only where it has completed a row while its
     word waits. Rows that do not fill a word do not pass. `busy`: a word waits.
     """
 
@@ -28,7 +27,7 @@ class RowArbiter(wiring.Component):
         super().__init__(
             {
                 "i": In(signature).array(config.lanes),
-                "gathered": In(1),
+                "gathered": In(range(config.gathered_rows + 1)),
                 "busy": Out(1),
                 "o": Out(signature),
             }
@@ -53,7 +52,7 @@ class RowArbiter(wiring.Component):
         ]
         for n in lanes:
             m.d.comb += passing[n].eq(locked & (granted == n) & self.o.ready)
-        if self._config.gathers:
+        if self._config.gathered_rows:
             self._gather(m, granted, chosen, offered, passing)
         else:
             for n in lanes:
@@ -75,27 +74,29 @@ class RowArbiter(wiring.Component):
 
     def _gather(self, m: Module, granted: Signal, chosen: data.View, offered: Signal, passing: Signal) -> None:
         """What lanes offer, and the word that passes, in either mode."""
-        words, full = [], Signal(self._config.lanes)
+        words, full, gathers = [], Signal(self._config.lanes), Signal()
+        m.d.comb += gathers.eq(self.gathered.any())
         for n, lane in enumerate(self.i):
             m.submodules[f"gather_{n}"] = gather = Gather(self._config)
             m.d.comb += [
+                gather.rows.eq(self.gathered),
                 gather.i.payload.eq(lane.payload),
-                gather.i.valid.eq(lane.valid & self.gathered),
+                gather.i.valid.eq(lane.valid & gathers),
                 gather.clear.eq(passing[n]),
                 full[n].eq(gather.full),
-                offered[n].eq(Mux(self.gathered, gather.full, lane.valid)),
-                lane.ready.eq(Mux(self.gathered, gather.i.ready, passing[n])),
+                offered[n].eq(Mux(gathers, gather.full, lane.valid)),
+                lane.ready.eq(Mux(gathers, gather.i.ready, passing[n])),
             ]
             words.append(gather.sums.as_value())
         m.d.comb += self.busy.eq(full.any())
         word = Signal(len(words[0]))
         m.d.comb += word.eq(Array(words)[granted])
-        with m.If(self.gathered):
+        with m.If(gathers):
             out = self.o.payload
             m.d.comb += [
                 Cat(out.sums).word_select(0, len(word)).eq(word),
                 # A lane gives no row away while its word waits: its channel is that of the row behind the word's.
-                out.channel.eq((chosen.channel - isa.GATHERED_ROWS)[: (self._config.channels - 1).bit_length()]),
+                out.channel.eq((chosen.channel - self.gathered)[: (self._config.channels - 1).bit_length()]),
                 out.first.eq(1),
                 out.last.eq(1),
                 out.final.eq(1),

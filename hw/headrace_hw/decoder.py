@@ -70,22 +70,21 @@ class Decoder(wiring.Component):
         pieces = [Signal(piece_layout, name=f"piece_{n}", reset_less=True) for n in range(3)]
         held = Signal(3)
         offset = Signal(range(2 * PIECE))
-        used_up, refill = offset[-1], Signal()
+        used_up = offset[-1]
+        moves = [~held[: n + 1].all() | used_up for n in range(3)]  # to piece n from the one behind it
+        refill = moves[2]
         empty = pieces_left == 0
         swapped = [Cat(beat[n + 8 : n + 16], beat[n : n + 8]) for n in range(0, 64, PIECE)]
         piece = Mux(
             pieces_left[1], Mux(pieces_left[0], swapped[1], swapped[2]), Mux(pieces_left[0], swapped[3], swapped[0])
         )
-        m.d.comb += [
-            refill.eq(~held[2] | ~held[1] | ~held[0] | used_up),
-            self.i.ready.eq(empty | (refill & (pieces_left == 1))),
-        ]
+        m.d.comb += self.i.ready.eq(empty | (refill & (pieces_left == 1)))
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [beat.eq(self.i.payload), pieces_left.eq(4)]
         with m.Elif(refill & ~empty):
             m.d.sync += pieces_left.eq(pieces_left - 1)
         for n in range(2):
-            with m.If(~held[: n + 1].all() | used_up):
+            with m.If(moves[n]):
                 m.d.sync += [pieces[n].eq(pieces[n + 1]), held[n].eq(held[n + 1])]
         with m.If(refill):
             m.d.sync += [

@@ -25,9 +25,10 @@ def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal
         small.eq(Cat(~descriptor.x_address[x_bits:].any(), ~descriptor.beats[beat_bits:].any())),
         moves.eq(small.all() & (end <= config.x_bytes) & descriptor.beats.any() & ~descriptor.x_address[:3].any()),
     ]
-    lanes, store = Signal(2), Signal()
+    lanes, blocks, store = Signal(2), Signal(), Signal()
     m.d.sync += [
         lanes.eq(Cat(descriptor.lane_from < descriptor.lane_to, descriptor.lane_to <= config.lanes)),
+        blocks.eq(descriptor.in_channels.any() & ~(descriptor.in_plane[:3] | descriptor.stride[:3]).any()),
         store.eq(descriptor.lane_from == 0),
     ]
     within = _within(m, descriptor, config)
@@ -39,7 +40,7 @@ def valid_descriptor(m: Module, descriptor: data.View, config: Config) -> Signal
         with m.Case(Opcode.END):
             m.d.sync += valid.eq(1)
         with m.Case(Opcode.LOAD):
-            m.d.sync += valid.eq(moves & lanes.all())
+            m.d.sync += valid.eq(moves & lanes.all() & blocks)
         with m.Case(Opcode.STORE):
             m.d.sync += valid.eq(moves & store)
         with m.Case(Opcode.LAYER):
@@ -71,8 +72,9 @@ def _within(m: Module, layer: data.View, config: Config) -> Signal:
         layer.mask_beats <= config.masks,
         layer.slot_shift <= isa.SLOT_SHIFT_MAX,
         layer.clamp_low <= layer.clamp_high,
-        ~layer.gathered | (layer.uniform & ~layer.maximum & (layer.words == 1) & config.gathers),
-        ~layer.total | (~layer.gathered & ~layer.maximum & (layer.words == 1)),
+        ~layer.gathered.any() | (layer.uniform & ~layer.maximum & (layer.words == 1)),
+        layer.gathered <= config.gathered_rows,
+        ~layer.total | (~layer.gathered.any() & ~layer.maximum & (layer.words == 1)),
     ]
     each, within = Signal(len(holds)), Signal()
     m.d.sync += [each.eq(Cat(holds)), within.eq(each.all())]

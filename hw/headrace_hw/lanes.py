@@ -52,7 +52,7 @@ class Lanes(wiring.Component):
                 "i_write": In(stream.Signature(bank_write_layout(config), always_ready=True)),
                 "load_from": In(8),
                 "load_to": In(8),
-                "gathered": In(1),
+                "gathered": In(range(config.gathered_rows + 1)),
                 "start": In(1),
                 "keep_start": In(1),
                 "running": In(1),

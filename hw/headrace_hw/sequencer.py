@@ -12,13 +12,14 @@ from amaranth.lib.wiring import In, Out
 from headrace import isa
 from headrace.config import Config
 from headrace.isa import NOBODY, ErrorCode, Opcode
+from headrace.registers import PROFILE_ENTRIES
 
 from .burst import Block
 from .csr import ERROR, Profile
 from .descriptors import CHECK_CYCLES, valid_descriptor
 from .layouts import layout
 from .reads import Beat
-from .shapes import ERROR_CODE_BITS
+from .shapes import ERROR_CODE_BITS, address_bits
 
 DESCRIPTOR = layout(isa.DESCRIPTOR)
 DESCRIPTOR_BEATS = isa.DESCRIPTOR_BYTES // isa.BEAT_BYTES
@@ -31,8 +32,13 @@ class Sequencer(wiring.Component):
     memories, which it then gives to the back: the back runs layers, of `descriptor` and half `bank`. So the front is
     one layer ahead; streams of the coming layer are requested too (`stream_request`) once their addresses have arrived
     (`streams_known`) and those of the present layer have been requested. LOAD, STORE and END are the front's own and
-    wait for the back. While a LOAD or STORE is under way, the next descriptor is requested; its beats wait while
-    `blocks_wait`. A layer begins at most LAYER_GAP cycles after the one before, if its tables have arrived by then.
+    wait for the back, but for a LOAD `beside` a layer. The blocks of a LOAD are requested one after the other;
+    `load_address` is where its next beat goes. While a LOAD or STORE is under way, the next descriptor is requested;
+    its beats wait while `blocks_wait`. A layer begins at most LAYER_GAP cycles after the one before, if its
+    tables have arrived by then.
+
+    `o_profile`: of a descriptor that ends, the cycles since the one before ended, without the one in which it ends. A
+    LOAD that ends while the layer beside it runs took none.
 
     `lanes_start`, which follows `lanes_clear`, makes the lanes ready for the coming layer: in the cycle of
     `layer_start`, or before it while the present layer's results are on their way. They decode only while `running`, so
@@ -79,7 +85,7 @@ class Sequencer(wiring.Component):
                 "coming_bank": Out(1),
                 "loading": Out(1),
                 "blocks_wait": Out(1),
-                "load_start": Out(1),
+                "load_address": Out(address_bits(config)),
                 "load_busy": In(1),
                 "store_start": Out(1),
                 "table_start": Out(1),
@@ -109,6 +115,7 @@ class Sequencer(wiring.Component):
         self._wrong = Signal()  # there is a fault: `fail` in the next cycle
         self._front_fault = Signal()  # the fault, if it is the front's own, concerns its descriptor
         self._number, self._run_number = Signal(8), Signal(8)
+        self._few, self._run_few = Signal(), Signal()  # descriptors so far: these are profiled
         self._offered = Signal()  # the coming layer can begin
         self._took = Signal()  # the back begins it
         self._back_idle = Signal()
@@ -129,8 +136,9 @@ class Sequencer(wiring.Component):
     def _counters(self, m: Module) -> None:
         """Cycles since the descriptor before ended, stall cycles of the layer."""
         self._spent, self._stall = Signal(32), Signal(32)
-        self._profiled = Signal(range(isa.BEAT_BYTES * 8 + 1))
-        self._profile = Signal()
+        # A descriptor of the front or the back ends, not both at once; the front's, beside a layer.
+        self._front_ends, self._back_ends, self._beside = Signal(), Signal(), Signal()
+        self._profile = Signal()  # it takes the cycles spent
         self._late = Signal()  # spent >= watchdog, foreseen in the cycle before
         then = Signal(33)
         m.d.comb += then.eq(self._spent + 1)
@@ -140,14 +148,16 @@ class Sequencer(wiring.Component):
             m.d.sync += [self.cycles.eq(self.cycles + 1), self._spent.eq(then)]
             with m.If(self.running):
                 m.d.sync += self._stall.eq(self._stall + self.stalled_lanes)
+        entry = self.o_profile.payload
         m.d.comb += [
-            self.o_profile.payload.index.eq(self._profiled),
-            self.o_profile.payload.cycles.eq(self._spent),
-            self.o_profile.payload.stall.eq(self._stall),
-            self.o_profile.valid.eq(self._profile & ~self._profiled[-1]),
+            self._profile.eq(self._back_ends | (self._front_ends & ~self._beside)),
+            entry.index.eq(Mux(self._back_ends, self._run_number, self._number)),
+            entry.cycles.eq(Mux(self._profile, self._spent, 0)),
+            entry.stall.eq(Mux(self._profile, self._stall, 0)),
+            self.o_profile.valid.eq((self._back_ends & self._run_few) | (self._front_ends & self._few)),
         ]
         with m.If(self._profile):
-            m.d.sync += [self._profiled.eq(self._profiled + ~self._profiled[-1]), self._spent.eq(0), self._stall.eq(0)]
+            m.d.sync += [self._spent.eq(0), self._stall.eq(0)]
 
     def _signatures(self, m: Module) -> None:
         """XOR of all beats of either layer."""
@@ -176,17 +186,17 @@ class Sequencer(wiring.Component):
         left = Signal(
             range(max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES) + 1)
         )  # beats; of a check, cycles
+        blocks, due = Signal(16), Signal(16)  # of a LOAD: not requested yet, not arrived yet
+        block_start = Signal.like(self.load_address)  # of the block that arrives
         requested = Signal()  # the coming layer's streams
         asked, moved = Signal(), Signal()  # for the next descriptor, while a block moves; that it has
         following = Signal(32)
-        of_program = Signal()
-        place = Signal(32)
+        place = Signal(32)  # of what is requested, or written
         block = self.beat[0]
         block_valid = block.valid & block.of_block
         valid = valid_descriptor(m, coming, self._config)
         m.d.comb += [
             following.eq(address + isa.DESCRIPTOR_BYTES),
-            place.eq(coming.address + Mux(of_program, self.program, self.data)),
             self.o_read.payload.address.eq(place),
             self.o_read.payload.beats.eq(coming.beats),
             self.o_write.payload.address.eq(place),
@@ -201,7 +211,7 @@ class Sequencer(wiring.Component):
                         asked.eq(0),
                         moved.eq(0),
                         self._number.eq(0),
-                        self._profiled.eq(0),
+                        self._few.eq(1),
                         self.cycles.eq(0),
                         self._spent.eq(0),
                         self._stall.eq(0),
@@ -238,7 +248,14 @@ class Sequencer(wiring.Component):
                 with m.If(left == 1):
                     m.next = "CHECK"
             with self._state(m, "CHECK", "DRAIN"):
-                m.d.sync += left.eq(coming.beats)
+                m.d.sync += [
+                    left.eq(coming.beats),
+                    place.eq(coming.address + Mux(coming.opcode == Opcode.LAYER, self.program, self.data)),
+                    blocks.eq(coming.in_channels),
+                    due.eq(coming.in_channels),
+                    self.load_address.eq(coming.x_address),
+                    block_start.eq(coming.x_address),
+                ]
                 with m.If(~valid):
                     m.d.comb += [self._fault.eq(ErrorCode.BAD_DESCRIPTOR), self._front_fault.eq(1)]
                 with m.Elif(coming.opcode == Opcode.LAYER):
@@ -249,7 +266,6 @@ class Sequencer(wiring.Component):
             with self._state(m, "TABLES", "DRAIN"):
                 m.d.comb += [
                     self.o_read.valid.eq(1),
-                    of_program.eq(1),
                     self.table_start.eq(1),
                 ]
                 m.d.sync += requested.eq(0)
@@ -271,25 +287,34 @@ class Sequencer(wiring.Component):
                     m.next = "NEXT"
 
             with self._state(m, "WAIT", "DRAIN"):
-                with m.If(self._back_idle):
+                with m.If(self._back_idle | ((coming.opcode == Opcode.LOAD) & coming.beside)):
                     with m.Switch(coming.opcode):
                         with m.Case(Opcode.LOAD):
-                            m.next = "LOAD"
+                            m.next = "LOADING"
                         with m.Case(Opcode.STORE):
                             m.next = "STORE"
                         with m.Default():
                             m.next = "END"
-            with self._state(m, "LOAD", "DRAIN"):
-                m.d.comb += [self.o_read.valid.eq(1), self.load_start.eq(1)]
-                with m.If(self.o_read.ready):
-                    m.next = "LOADING"
             with self._state(m, "LOADING", "DRAIN"):
-                m.d.comb += [self.loading.eq(left != 0), self.blocks_wait.eq(left == 0)]
-                self._ask(m, asked, following)
-                with m.If(block_valid):
-                    m.d.sync += left.eq(left - 1)
-                with m.If((left == 0) & ~self.load_busy & asked):
-                    m.d.comb += self._profile.eq(1)
+                m.d.comb += [self.loading.eq(due != 0), self.blocks_wait.eq(due == 0)]
+                with m.If(blocks != 0):
+                    m.d.comb += self.o_read.valid.eq(1)
+                    with m.If(self.o_read.ready):
+                        m.d.sync += [blocks.eq(blocks - 1), place.eq(place + coming.stride)]
+                with m.Else():
+                    self._ask(m, asked, following)
+                with m.If(block_valid & self.loading):
+                    m.d.sync += [left.eq(left - 1), self.load_address.eq(self.load_address + isa.BEAT_BYTES)]
+                    with m.If(left == 1):
+                        after = block_start + coming.in_plane
+                        m.d.sync += [
+                            left.eq(coming.beats),
+                            due.eq(due - 1),
+                            self.load_address.eq(after),
+                            block_start.eq(after),
+                        ]
+                with m.If((due == 0) & ~self.load_busy & (blocks == 0) & asked & ~self._back_ends):
+                    m.d.comb += [self._front_ends.eq(1), self._beside.eq(~self._back_idle)]
                     m.next = "NEXT"
             with self._state(m, "STORE", "DRAIN"):
                 m.d.comb += [self.o_write.valid.eq(1), self.store_start.eq(self.o_write.ready)]
@@ -300,7 +325,7 @@ class Sequencer(wiring.Component):
                 self._ask(m, asked, following)
                 m.d.sync += moved.eq(moved | self.write_done)
                 with m.If((moved | self.write_done) & asked):
-                    m.d.comb += self._profile.eq(1)
+                    m.d.comb += self._front_ends.eq(1)
                     m.next = "NEXT"
 
             with self._state(m, "NEXT", "DRAIN"):
@@ -308,6 +333,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [
                     address.eq(following),
                     self._number.eq(self._number + 1),
+                    self._few.eq(self._few & (self._number != PROFILE_ENTRIES - 1)),
                     left.eq(DESCRIPTOR_BEATS),
                     asked.eq(0),
                     moved.eq(0),
@@ -317,7 +343,7 @@ class Sequencer(wiring.Component):
                     m.next = "DESCRIPTOR"
             with self._state(m, "END", "DRAIN"):
                 with m.If(~(self._wrong | self.fail)):
-                    m.d.comb += [self.finish.eq(1), self._profile.eq(1)]
+                    m.d.comb += [self.finish.eq(1), self._front_ends.eq(1)]
                     m.d.sync += self._working.eq(0)
                     m.next = "IDLE"
 
@@ -378,11 +404,12 @@ class Sequencer(wiring.Component):
                 self.descriptor.eq(self.coming),
                 self.bank.eq(self.coming_bank),
                 self._run_number.eq(self._number),
+                self._run_few.eq(self._few),
             ]
 
     def _verify(self, m: Module) -> None:
         """The layer has ended."""
-        m.d.comb += [self.clear.eq(1), self._profile.eq(1)]
+        m.d.comb += [self.clear.eq(1), self._back_ends.eq(1)]
         with m.If(self._differs):
             m.d.comb += [self._fault.eq(ErrorCode.SIGNATURE), self._front_fault.eq(0)]
 

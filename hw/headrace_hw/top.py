@@ -98,8 +98,7 @@ class Top(wiring.Component):
             reads.block_ready.eq(Mux(sequencer.loading, loader.i.ready, ~sequencer.blocks_wait)),
             loader.i.valid.eq(block_valid & sequencer.loading),
             loader.i.payload.eq(block.data),
-            loader.start.eq(sequencer.load_start),
-            loader.x_address.eq(coming.x_address),
+            loader.x_address.eq(sequencer.load_address),
             tables.start.eq(sequencer.table_start),
             tables.bank.eq(sequencer.coming_bank),
             tables.i.valid.eq(block_valid & sequencer.tabling),
@@ -134,7 +133,7 @@ class Top(wiring.Component):
         for n in range(config.lanes):
             connect(m, reads.lane[n], lanes.stream[n])
             m.d.comb += sequencer.lane_error_code[n].eq(lanes.error_code[n])
-        results_idle = ~(pixels.o.valid | maxima.busy | totals.busy | requant.busy | writeback.busy | aligner.busy)
+        results_idle = ~(pixels.o.valid | maxima.busy | totals.busy | requant.busy | writeback.busy | aligner.results)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
             lanes.start.eq(sequencer.lanes_start),
@@ -160,9 +159,11 @@ class Top(wiring.Component):
             requant.uniform.eq(descriptor.uniform),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
-            sequencer.load_busy.eq(loader.busy | aligner.busy),
+            sequencer.load_busy.eq(loader.busy | aligner.loads),
+            # A load can run beside a layer, whose results do not wait.
+            loader.o.ready.eq(~writeback.o.valid),
             aligner.i.valid.eq(loader.o.valid | writeback.o.valid),
-            aligner.i.payload.eq(Mux(loader.o.valid, loader.o.payload.as_value(), writeback.o.payload.as_value())),
+            aligner.i.payload.eq(Mux(writeback.o.valid, writeback.o.payload.as_value(), loader.o.payload.as_value())),
         ]
         with m.If(sequencer.lanes_start):  # the layer before may be `descriptor` still
             for name in ("in_channels", "taps", "in_plane", "words", "phases", "slot_shift", "maximum", "code_tables"):
@@ -184,6 +185,6 @@ class Top(wiring.Component):
             sequencer.write_done.eq(writer.done),
             sequencer.write_error.eq(writer.error),
             # After an error, too, what is on its way to the activation memory gets there before another program starts.
-            sequencer.writes_idle.eq(writer.idle & ~loader.busy & results_idle),
+            sequencer.writes_idle.eq(writer.idle & ~sequencer.load_busy & results_idle),
         ]
         return m

@@ -15,16 +15,18 @@ from .shapes import address_bits, masked_write_layout
 
 
 class Loader(wiring.Component):
-    """Writes beats to the activation memory from `x_address` (taken at `start`) on; min(8, P) bytes per cycle."""
+    """Writes each beat to the activation memory at the `x_address` that comes with it; min(8, P) bytes per cycle.
+
+    `busy`: bytes of a beat have not left through `o` yet.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         super().__init__(
             {
-                "start": In(1),
                 "x_address": In(address_bits(config)),
                 "i": In(stream.Signature(64)),
-                "o": Out(stream.Signature(masked_write_layout(config), always_ready=True)),
+                "o": Out(stream.Signature(masked_write_layout(config))),
                 "busy": Out(1),
             }
         )
@@ -36,7 +38,7 @@ class Loader(wiring.Component):
         left = Signal(range(BEAT_BYTES + 1))
         address = Signal(address_bits(self._config))
         m.d.comb += [
-            self.i.ready.eq(left <= chunk),
+            self.i.ready.eq((left == 0) | ((left <= chunk) & self.o.ready)),
             self.o.valid.eq(left != 0),
             self.o.payload.load.eq(1),
             self.o.payload.address.eq(address),
@@ -44,12 +46,10 @@ class Loader(wiring.Component):
             self.o.payload.mask.eq((1 << chunk) - 1),
             self.busy.eq(left != 0),
         ]
-        with m.If(left != 0):
+        with m.If(self.o.valid & self.o.ready):
             m.d.sync += [beat.eq(beat >> (8 * chunk)), left.eq(left - chunk), address.eq(address + chunk)]
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [beat.eq(self.i.payload), left.eq(BEAT_BYTES)]
-        with m.If(self.start):
-            m.d.sync += address.eq(self.x_address)
+            m.d.sync += [beat.eq(self.i.payload), left.eq(BEAT_BYTES), address.eq(self.x_address)]
         return m
 
 

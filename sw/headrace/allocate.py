@@ -21,36 +21,48 @@ class Full(Exception):  # noqa: N818 - more strips may help; else it becomes a C
         self.roots, self.ops, self.short = roots, ops, short
 
 
-def allocate(graph: Graph, sizes: Mapping[int, int], config: Config) -> dict[int, int]:
-    """First byte of every root tensor: the large ones first, each as low as those that live with it allow."""
-    lifetimes = graph.lifetimes()
+def allocate(graph: Graph, sizes: Mapping[int, int], config: Config, ahead: int = 0) -> dict[int, int]:
+    """First byte of every root tensor: the large ones first, each as low as those that live with it allow. For `ahead`
+    see `Graph.lifetimes`."""
+    lifetimes = graph.lifetimes(ahead)
     align = max(BEAT_BYTES, config.pixels)
     room = {root: ceil_div(size, align) * align for root, size in sizes.items()}
     crowded: list[int] = []
-    for order in (lambda root: (-room[root], root), lambda root: (lifetimes[root][0], root)):
-        bases: dict[int, int] = {}
-        for root in sorted(room, key=order):
-            first, last = lifetimes[root]
-            beside = [r for r in bases if lifetimes[r][0] <= last and first <= lifetimes[r][1]]
-            base = 0
-            for other in sorted(beside, key=lambda r: bases[r]):
-                if bases[other] - base >= room[root]:
-                    break
-                base = max(base, bases[other] + room[other])
-            if base + room[root] > config.x_bytes:
-                crowded = crowded or [root, *beside]
-                break
-            bases[root] = base
-        else:
+    for order in ([(-size, root) for root, size in room.items()], [(lifetimes[r][0], r) for r in room]):
+        bases, missing = _stack([root for _, root in sorted(order)], room, lifetimes, config.x_bytes)
+        if not missing:
             return bases
-    raise Full(*_crowd(graph, room, config, crowded))
+        crowded = crowded or missing
+    raise Full(*_crowd(graph, room, lifetimes, config, crowded))
+
+
+def _stack(
+    order: list[int], room: Mapping[int, int], lifetimes: Mapping[int, tuple[int, int]], size: int
+) -> tuple[dict[int, int], list[int]]:
+    """Bases in that order, and the roots that crowd out each other: none where all have room."""
+    bases: dict[int, int] = {}
+    for root in order:
+        first, last = lifetimes[root]
+        beside = [r for r in bases if lifetimes[r][0] <= last and first <= lifetimes[r][1]]
+        base = 0
+        for other in sorted(beside, key=lambda r: bases[r]):
+            if bases[other] - base >= room[root]:
+                break
+            base = max(base, bases[other] + room[other])
+        if base + room[root] > size:
+            return bases, [root, *beside]
+        bases[root] = base
+    return bases, []
 
 
 def _crowd(
-    graph: Graph, room: Mapping[int, int], config: Config, crowded: list[int]
+    graph: Graph,
+    room: Mapping[int, int],
+    lifetimes: Mapping[int, tuple[int, int]],
+    config: Config,
+    crowded: list[int],
 ) -> tuple[str, list[int], list[int], int]:
     """What to say of tensors that do not fit, which they are, in which operations, and how many bytes are short."""
-    lifetimes = graph.lifetimes()
     alive = [[r for r in sorted(room) if lifetimes[r][0] <= n <= lifetimes[r][1]] for n in range(len(graph.ops))]
     needs = [sum(room[r] for r in roots) for roots in alive]
     ops = sorted(range(len(alive)), key=lambda n: (-needs[n], n))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .config import Config
-from .isa import GATHERED_ROWS
-from .layers import Lowered, ceil_div, requantisation, stored
+from .layers import Lowered, ceil_div, gathered_rows, requantisation, stored
 from .network import GlobalAveragePool
 from .placement import Placement, Tap
 
@@ -23,7 +22,7 @@ def lower_by_words(layer: GlobalAveragePool, x: Placement, config: Config) -> Lo
     if not dense or count > config.taps or 128 * count * pixels >= 1 << (config.acc_bits - 1):
         return None
     rows = ceil_div(x.channels, config.lanes)
-    gathered = GATHERED_ROWS if config.gathers and x.channels % GATHERED_ROWS == 0 else 1
+    gathered = max((1, *gathered_rows(config, x.channels)))
     # All rows leave one after the other; going on to the next tap takes a cycle.
     if max(x.channels, rows * 2 * count) >= max(x.channels // gathered, rows * plane):
         return None

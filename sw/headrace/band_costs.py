@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -14,7 +15,10 @@ from .graph import Graph, Op
 from .isa import BEAT_BYTES
 from .layers import ceil_div
 from .network import AveragePool2d, Conv2d, MaxPool2d
+from .placement import Placement
+from .prefetch import free_from
 from .strips import group_tensors
+from .transfers import in_dram, loads
 
 DESCRIPTOR_CYCLES = 150
 """What a LAYER descriptor takes beside its work, while nothing else runs."""
@@ -77,6 +81,31 @@ class Costs:
                     planes = channels * (4 if graph.tensors[root].split else 1)
                     cycles += channels * rows * width / BEAT_BYTES + planes * TRANSFER_CYCLES
         return cycles, sum(self.worst(segment)[1].values())
+
+    def placed(self, cut: Graph, places: Sequence[Placement]) -> float:
+        """Cycles of all operations of this graph in bands, whose tensors lie at `places`, and of the loads, as far as
+        these do not run beside layers."""
+        runs = [self._run(op, places) for op in cut.ops]
+        total = sum(cycles for cycles, _ in runs)
+        whole = in_dram(cut, cut.loads, places, self.graph.tensors[self.graph.loads[0].tensor].shape)
+        for load, first in zip(cut.loads, free_from(cut, places), strict=True):
+            moves = loads(load, places[load.tensor], replace(whole, order=None), self.config)
+            takes = sum(one["beats"] * one["in_channels"] + TRANSFER_CYCLES for one in moves)
+            total += max(takes - sum(idle for _, idle in runs[first : load.before]), 0.0)
+        return total
+
+    def _run(self, op: Op, places: Sequence[Placement]) -> tuple[float, float]:
+        """Cycles of an operation; of these, such in which no results are written and no tables come."""
+        config, x, y = self.config, places[op.sources[0]], places[op.target]
+        pitch = config.pixels if op.whole else x.pitch
+        words = ceil_div(x.strip_step or y.height * pitch, config.pixels)
+        passes = ceil_div(words, config.acc_words)
+        taps = x.strips * self._taps[op.number]
+        reads = passes * taps / (BEAT_BYTES * config.read_ports)
+        writes = float(y.channels * x.strips * words)
+        overhead = passes * DESCRIPTOR_CYCLES
+        work = max(reads, taps * words / config.lanes, writes)
+        return overhead + work, max(work - max(writes, overhead), 0.0)
 
     def worst(self, segment: Segment) -> tuple[int, dict[int, int]]:
         """The operation that needs most in any of the bands, and bytes of every root alive then: the least that a lane

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .code_tables import choose_tables
 from .config import Config
 from .differential import Walk
-from .isa import BEAT_BYTES, GATHERED_ROWS, SLOTS, SYMBOL
+from .isa import BEAT_BYTES, SLOTS, SYMBOL
 from .schedule import fresh_plan
 from .stream import MAX_RUN_OF_SYMBOL, EncodedLayer, Plan, encode_layer
 
@@ -62,31 +62,31 @@ class Strips:
     """Lanes that read each stream, for a strip of the output each."""
     ports: int = 1
     """Over which the lanes read at once."""
-    gathers: bool = False
-    """Whether rows can leave gathered."""
+    gathers: tuple[int, ...] = ()
+    """How many rows can leave as one word."""
     before: int = 0
     """Cycles of the descriptor before these, which runs while the first one's tables come."""
 
-    def runs(self, encoded: EncodedLayer, gathered: bool = False) -> list[int]:
+    def runs(self, encoded: EncodedLayer, gathered: int = 0) -> list[int]:
         """Cycles of each descriptor, estimated, once its tables have come: the longest of reading the streams, the
         busiest lane's work and the rows' way out.
         """
         streams = -(-self.copies * encoded.sizes()["streams"] // (BEAT_BYTES * self.ports))
-        rows = self.copies * encoded.rows // (GATHERED_ROWS if gathered else 1)
+        rows = self.copies * encoded.rows // max(gathered, 1)
         return [max(streams, rows * words, *lane_cycles(encoded, words, gathered)) for words in self.words]
 
-    def waits(self, encoded: EncodedLayer, gathered: bool = False) -> int:
+    def waits(self, encoded: EncodedLayer, gathered: int = 0) -> int:
         """Cycles in which no descriptor runs, as the next one's tables have not come."""
         sizes = encoded.sizes()
         tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES
         return sum(max(tables - run, 0) for run in (self.before, *self.runs(encoded, gathered)[:-1]))
 
-    def cycles(self, encoded: EncodedLayer, gathered: bool = False) -> int:
+    def cycles(self, encoded: EncodedLayer, gathered: int = 0) -> int:
         """Cycles of all descriptors, estimated: both together."""
         return sum(self.runs(encoded, gathered)) + self.waits(encoded, gathered)
 
 
-def lane_cycles(encoded: EncodedLayer, words: int, gathered: bool = False) -> list[int]:
+def lane_cycles(encoded: EncodedLayer, words: int, gathered: int = 0) -> list[int]:
     """What each lane takes for itself: to multiply or to decode, and a cycle in which a row waits for its turn, unless
     it is gathered."""
     lanes = zip(
@@ -110,8 +110,8 @@ class Coding:
     encoded: EncodedLayer
     plan: Plan
     longest_run: int
-    gathered: bool = False
-    """Whether rows leave gathered: every lane has a multiple of GATHERED_ROWS."""
+    gathered: int = 0
+    """Rows that leave as one word, of which every lane has a multiple; 0: each by itself."""
     run: int = 0
     """Cycles of the layer's last descriptor, estimated, once its tables have come."""
 
@@ -133,10 +133,11 @@ def choose_coding(
         W: int8 weights (M, K).
         slots: accumulator slots that the layer can have; 0: its rows must all start from zero.
     """
-    codings = list(_candidates(W, config, strips, slots, effort, False))
+    codings = list(_candidates(W, config, strips, slots, effort))
     work = min(sum(lane_cycles(coding.encoded, 1)) for coding in codings)
-    if strips.gathers and len(W) % GATHERED_ROWS == 0 and len(W) > WORTHWHILE * work:
-        codings += _candidates(W, config, strips, slots, effort, True)
+    if len(W) > WORTHWHILE * work:
+        for gathered in strips.gathers:
+            codings += _candidates(W, config, strips, slots, effort, gathered)
     cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
     fastest = codings[cycles.index(min(cycles))]
     if effort is not Effort.FAST and strips.waits(fastest.encoded, fastest.gathered) > WORTHWHILE * min(cycles):
@@ -167,10 +168,10 @@ def _candidates(
     strips: Strips,
     slots: int,
     effort: Effort,
-    gathered: bool,
+    gathered: int = 0,
 ) -> Iterator[Coding]:
     words, lanes = max(strips.words), config.lanes // strips.copies
-    together = GATHERED_ROWS if gathered else 1
+    together = max(gathered, 1)
     codes, runs = EFFORTS[effort]
 
     def coding(plan: Plan, longest_run: int) -> Coding:

@@ -88,9 +88,9 @@ class Config:
         return self.x_words * self.pixels
 
     @property
-    def gathers(self) -> bool:
-        """Whether a word has room for the rows of a gathered layer."""
-        return self.pixels >= GATHERED_ROWS
+    def gathered_rows(self) -> int:
+        """Most rows that a word of a gathered layer has; 0: words are too short to be worth it."""
+        return min(GATHERED_ROWS, self.pixels) if self.pixels >= 4 else 0
 
     @property
     def hash(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 
 from .allocate import needed
 from .band_costs import Costs
@@ -19,6 +19,8 @@ from .placement import Placement
 
 TRIES = 100
 """Segments that are tried for one operation that does not fit."""
+MORE_TRIES = 6
+"""Of these, behind the first one that fits, in search of one that takes fewer cycles, with its tensors in place."""
 Fitted = tuple[Graph, list[Placement]]
 
 
@@ -26,8 +28,8 @@ def fit(graph: Graph, config: Config) -> Fitted:
     """What runs in place of `graph`, and where its tensors lie: the graph as it is or, where that does not fit, with
     segments in bands.
 
-    Of the segments that make room for the operation that needs most, the one of fewest estimated cycles is taken, then
-    one for what does not fit even then, and so on. Deterministic. CompileError saying what does not fit in any bands.
+    Of the segments that make room for the operation that needs most, one of few estimated cycles is taken, then one for
+    what does not fit even then, and so on. Deterministic. CompileError saying what does not fit in any bands.
     """
     segments: list[Segment] = []
     try:
@@ -52,18 +54,32 @@ def _relieve(
     costs = Costs(graph, config)
     starts = list(_around(graph, segments, number, costs))
     closest: NoRoomError | None = None
+    best: tuple[float, list[Segment], Fitted] | None = None
+    tries = MORE_TRIES
     for segment in islice(_by_cost(starts, costs), TRIES):
+        if tries == 0:
+            break
+        tries -= best is not None
         others = [one for one in segments if one.end <= segment.first or segment.end <= one.first]
         cut = banded(graph, [*others, segment])
         try:
-            return [*others, segment], (cut, place(cut, config, quick=True))
+            places = place(cut, config, quick=True)
+            for one in (places, *_ahead(cut, config)):
+                cycles = costs.placed(cut, one)
+                if best is None or cycles < best[0]:
+                    best = cycles, [*others, segment], (cut, one)
+            continue
         except NoRoomError as unplaced:
+            if best:
+                continue
             left = NoRoomError(str(unplaced), [cut.ops[n].number for n in unplaced.ops], unplaced.short)
         except CompileError:  # of strips or masks; with fewer rows they may be possible
             continue
         if not any(segment.first <= n < segment.end for n in left.ops):
             return [*others, segment], left
         closest = left if closest is None or left.short < closest.short else closest
+    if best:
+        return best[1], best[2]
     if closest is not None:
         raise CompileError(f"{closest}, in bands of rows")
     if not starts:
@@ -72,6 +88,16 @@ def _relieve(
     sizes = {root: size for root, size in alive.items() if size}
     text = f"in bands of one row {graph.ops[worst].layer.name} needs {needed(graph, sizes)}"
     raise CompileError(f"{lacking}; {text} at least: {sum(sizes.values()) - config.x_bytes} are short")
+
+
+def _ahead(cut: Graph, config: Config) -> Iterator[list[Placement]]:
+    """Placements with room for bands of the input before they are due."""
+    between = max((load.before - before.before for before, load in pairwise(cut.loads)), default=0)
+    for ahead in sorted({between, between // 2, 1} - {0}):
+        try:
+            yield place(cut, config, quick=True, ahead=ahead)
+        except CompileError:  # with more room still there is none
+            return
 
 
 def _around(graph: Graph, segments: list[Segment], number: int, costs: Costs) -> Iterator[Segment]:

@@ -7,6 +7,7 @@ layouts, or at two places, an operation copies it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -92,9 +93,10 @@ class Graph:
         root = self.tensors[target.root]
         return root.whole is not None or target.shape[1] != root.shape[1]
 
-    def lifetimes(self) -> dict[int, tuple[int, int]]:
+    def lifetimes(self, ahead: int = 0) -> dict[int, tuple[int, int]]:
         """Of every root tensor: the operation before which it must have room, and the last before which, or in which,
-        it is read."""
+        it is read. A band of the input has room `ahead` operations earlier, but not before the band before it is due.
+        """
         events = [(load.before, 0, load.tensor) for load in self.loads]
         events += [(store.before - 1, 2, store.tensor) for store in self.stores]
         for number, op in enumerate(self.ops):
@@ -103,6 +105,10 @@ class Graph:
         for number, _, tensor in sorted(events):
             root = self.tensors[tensor].root
             result[root] = result.get(root, (number,))[0], number
+        bands = [self.tensors[load.tensor].root for load in self.loads]
+        due = {root: result[root][0] for root in bands}
+        for before, root in pairwise(bands):
+            result[root] = max(due[root] - ahead, due[before]), result[root][1]
         return result
 
 

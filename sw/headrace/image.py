@@ -181,7 +181,11 @@ class Image:
                 raise FormatError("image output: placement is in strips")
             opcode, most = Opcode.LOAD if key == "input" else Opcode.STORE, values["config"].x_bytes
             if place["channels"] * place["plane"] > most:
-                moves = sum(descriptor["opcode"] == opcode for descriptor in parse_program(blob))
+                moves = sum(
+                    descriptor["in_channels"] if opcode == Opcode.LOAD else 1
+                    for descriptor in parse_program(blob)
+                    if descriptor["opcode"] == opcode
+                )
                 if moves <= place["strips"] or place["channels"] * place["plane"] > MAX_BYTES:
                     raise FormatError(f"image {key}: placement exceeds the {most} bytes of the config")
             try:
@@ -221,6 +225,8 @@ class Image:
         for number, values in enumerate(self.program):
             layer = values["opcode"] == Opcode.LAYER
             end = values["address"] + values["beats"] * BEAT_BYTES
+            if values["opcode"] == Opcode.LOAD:
+                end += max(values["in_channels"] - 1, 0) * values["stride"]
             region = len(self.blob) if layer else self.data_bytes
             if values["address"] % BEAT_BYTES or end > region:
                 raise FormatError(f"image: descriptor {number} leaves the image's {region} bytes")

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from .fields import Field, Record
 
-ISA_VERSION = 5
+ISA_VERSION = 6
 BEAT_BYTES = 8
 DESCRIPTOR_BYTES = 64
 MAX_CODE_LENGTH = 12
@@ -27,8 +27,8 @@ SLOTS = 1 << SLOT_BITS
 SLOT_SHIFT_MAX = 15
 MULTIPLIER_BITS = 16
 SHIFT_BITS = 6
-GATHERED_ROWS = 4
-"""Rows of one pixel that leave a lane as one word of a gathered layer."""
+GATHERED_ROWS = 8
+"""Most rows of one pixel that leave a lane as one word of a gathered layer."""
 BIAS_BITS = 24
 NO_ESCAPE = 1 << MAX_CODE_LENGTH
 NOBODY = 0xFF
@@ -49,7 +49,11 @@ class _Documented(IntEnum):
 
 class Opcode(_Documented):
     END = 0, "Stop; raise `done`."
-    LOAD = 1, "`beats` beats from DRAM (`address` + DATA) into the activation memory at byte `x_address`."
+    LOAD = (
+        1,
+        "`in_channels` blocks of `beats` beats from DRAM (`address` + DATA, then every `stride` bytes) into the "
+        "activation memory (at byte `x_address`, then every `in_plane` bytes; addresses wrap).",
+    )
     STORE = 2, "`beats` beats from the activation memory at byte `x_address` to DRAM (`address` + DATA)."
     LAYER = 3, "Load the tables at `address` + PROGRAM, then run every lane's rows."
 
@@ -77,15 +81,18 @@ DESCRIPTOR = Record(
         Field("split", 1, "LAYER: write even and odd rows and columns to four planes, for a consumer of stride 2"),
         Field("flat", 1, "LAYER: out_pitch == pitch == out_width, not split: words are written as they were computed"),
         Field("uniform", 1, "LAYER: all channels are requantised alike: the channel table has one entry"),
-        Field("gathered", 1, "LAYER: one pixel, uniform; a lane's rows leave GATHERED_ROWS at a time as one word"),
+        Field("gathered", 4, "LAYER: not 0: one pixel, uniform; so many of a lane's rows leave at a time, as one word"),
         Field("total", 1, "LAYER: rows have one word; its pixel 0 becomes the sum of all its pixels, the others 0"),
-        Field("reserved0", 10),
-        Field("beats", 32, "LOAD, STORE: beats to move. LAYER: beats of all tables together"),
+        Field("beside", 1, "LOAD: runs beside the LAYER before it, which neither reads nor writes what is loaded"),
+        Field("reserved0", 6),
+        Field("beats", 32, "LOAD, STORE: beats of a block. LAYER: beats of all tables together"),
         Field("address", 32, "byte offset in DRAM; see Opcode"),
         Field("x_address", 32, "LOAD, STORE: byte address in activation memory. LAYER: where output channel 0 starts"),
-        Field("in_channels", 16, "C: positions of one tap; a row has taps x C positions, tap-major"),
+        Field(
+            "in_channels", 16, "LAYER: C: positions of one tap; a row has taps x C positions, tap-major. LOAD: blocks"
+        ),
         Field("taps", 16, "T: kernel positions"),
-        Field("in_plane", 16, "bytes from a channel's plane to the next"),
+        Field("in_plane", 16, "LAYER: bytes from a channel's plane to the next. LOAD: from a block to the next"),
         Field("words", 16, "words of P output pixels in a row"),
         Field("out_channels", 16, "M: rows of all lanes together"),
         Field("symbol_beats", 16, "beats of the symbol table, two entries each"),
@@ -105,7 +112,7 @@ DESCRIPTOR = Record(
         Field("phases", 8, "entries of a mask row: words after which columns recur; at least 1"),
         Field("lane_from", 8, "LOAD: first lane written. STORE: 0, the lane that is read"),
         Field("lane_to", 8, "LOAD: lane after the last one written"),
-        Field("reserved2", 32),
+        Field("stride", 32, "LOAD: bytes from a block to the next in DRAM"),
         Field("signature", 64, "XOR of all beats of the layer's tables and streams"),
     ),
 )

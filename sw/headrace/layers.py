@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .config import Config
 from .errors import CompileError
-from .isa import BIAS_BITS, DESCRIPTOR, GATHERED_ROWS, MASK_BITS, TAP
+from .isa import BIAS_BITS, DESCRIPTOR, MASK_BITS, TAP
 from .masks import mask_table, reachable
 from .network import AveragePool2d, Conv2d, GlobalAveragePool, Layer, Linear, MaxPool2d
 from .placement import Placement, Tap
@@ -61,7 +61,12 @@ class Lowered:
     @property
     def gathers(self) -> bool:
         """Whether rows of a single pixel can leave gathered: requantised alike, their word is one row of pixels."""
-        return self.uniform and not self.maximum and not self.total and self.pitch >= GATHERED_ROWS
+        return self.uniform and not self.maximum and not self.total
+
+
+def gathered_rows(config: Config, rows: int) -> tuple[int, ...]:
+    """How many of a layer's `rows` can leave as one word."""
+    return tuple(count for count in (4, 8) if count <= config.gathered_rows and rows % count == 0)
 
 
 def kernel_offsets(layer: Windowed, top: int | None = None) -> list[tuple[int, int]]:

@@ -20,9 +20,9 @@ class NoRoomError(CompileError):
         self.ops, self.short = ops, short
 
 
-def place(graph: Graph, config: Config, quick: bool = False) -> list[Placement]:
+def place(graph: Graph, config: Config, quick: bool = False, ahead: int = 0) -> list[Placement]:
     """A placement of every tensor, in fewest strips. CompileError saying what does not fit; NoRoomError where there is
-    too little room. `quick`: only what takes fewest bytes is tried before it is raised.
+    too little room. `quick`: only what takes fewest bytes is tried before it is raised. `ahead`: see `Graph.lifetimes`.
     """
     tensors = graph.tensors
     for root, tensor in enumerate(tensors):
@@ -31,20 +31,20 @@ def place(graph: Graph, config: Config, quick: bool = False) -> list[Placement]:
             raise NoRoomError(f"a tensor of {tensor.shape} exceeds every activation memory", ops, prod(tensor.shape))
     groups, last = group_tensors(graph), THRIFTS[-1]
     if quick:
-        _place(graph, groups, config, last)
+        _place(graph, groups, config, last, ahead)
     for thrift in THRIFTS[:-1]:
         try:
-            return _place(graph, groups, config, thrift)
+            return _place(graph, groups, config, thrift, ahead)
         except CompileError:
             pass
-    return _place(graph, groups, config, last)
+    return _place(graph, groups, config, last, ahead)
 
 
-def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift) -> list[Placement]:
+def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift, ahead: int = 0) -> list[Placement]:
     strips = [1] * len(groups)
     while True:
         try:
-            places = place_in(graph, groups, strips, config, thrift)
+            places = place_in(graph, groups, strips, config, thrift, ahead)
             break
         except Full as full:
             grown = _grow(graph, groups, strips, config, thrift, full.roots)
@@ -57,7 +57,7 @@ def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift) ->
         while strips[index] > 1:
             fewer = [n // 2 if other == index else n for other, n in enumerate(strips)]
             try:
-                places = place_in(graph, groups, fewer, config, thrift)
+                places = place_in(graph, groups, fewer, config, thrift, ahead)
             except (Full, Misfit):
                 break
             strips = fewer
@@ -87,10 +87,12 @@ def _grow(
     return None
 
 
-def place_in(graph: Graph, groups: list[Group], strips: list[int], config: Config, thrift: Thrift) -> list[Placement]:
+def place_in(
+    graph: Graph, groups: list[Group], strips: list[int], config: Config, thrift: Thrift, ahead: int = 0
+) -> list[Placement]:
     """A placement of every tensor, those of groups[n] in strips[n] strips. Misfit where the strips are not possible."""
     places = geometry(graph, groups, strips, config, thrift)
-    bases = allocate(graph, {root: place.size for root, place in places.items()}, config)
+    bases = allocate(graph, {root: place.size for root, place in places.items()}, config, ahead)
     result = []
     for tensor in graph.tensors:
         root = places[tensor.root]

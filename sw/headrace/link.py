@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .coding import Coding
 from .config import Config
+from .cycles.costs import write_cycles
 from .errors import CompileError
 from .geometry import Shape
 from .graph import Graph, Op
 from .image import Image, LayerInfo
-from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, GATHERED_ROWS, Opcode, table_beats
+from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, Opcode, table_beats
 from .layers import Lowered, ceil_div
 from .network import Network
 from .placement import Placement
+from .prefetch import LayerRun, free_from, load_ahead
 from .stream import EncodedLayer
 from .tables import (
     channel_beats,
@@ -89,6 +91,17 @@ class Part:
         entries = len(lowered.taps), len(lowered.mask_table), ceil_div(encoded.entries, 2), len(lowered.matrix)
         return table_beats(self.config.lanes, len(encoded.codes), *entries, lowered.uniform)
 
+    def bound(self, band: Band, cut: Cut) -> int:
+        """Cycles that one cut of the band takes at least, to read or to multiply."""
+        beats = self.beats(band) + self.strips * self.stream_bytes // BEAT_BYTES
+        products = self.strips * int(np.sum(self.encoded.lane_taps)) * cut.words
+        return max(ceil_div(beats, self.config.read_ports), ceil_div(products, self.config.lanes))
+
+    def writes(self, descriptor: Mapping[str, int]) -> int:
+        """Cycles of the write-back for a descriptor's results, as if its strips began with rows."""
+        words = self.strips * len(self.bands[0].lowered.matrix) // max(descriptor["gathered"], 1)
+        return words * write_cycles(descriptor, 0, self.config.pixels)
+
     @property
     def table_bytes(self) -> int:
         """Bytes of the tables of all cuts."""
@@ -112,12 +125,16 @@ def link(
     moves: list[list[dict[str, int]]] = [[] for _ in range(len(graph.ops) + 1)]
     for one in graph.stores:
         moves[one.before] += stores(one, places[one.tensor], y, x.packed_size)
-    for one in graph.loads:
-        moves[one.before] += loads(one, places[one.tensor], x, config)
-    cursor = DESCRIPTOR_BYTES * (
-        sum(len(band.cuts) for part in parts for band in part.bands) + sum(map(len, moves)) + 1
-    )
-    bands: list[Iterator[list[dict[str, int]]]] = []
+    ahead: dict[tuple[int, int], list[dict[str, int]]] = {}
+    for one, free in zip(graph.loads, free_from(graph, places), strict=True):
+        blocks = loads(one, places[one.tensor], x, config)
+        if free < one.before:
+            ahead[free, one.before] = blocks
+        else:
+            moves[one.before] += blocks
+    count = sum(len(band.cuts) for part in parts for band in part.bands)
+    cursor = DESCRIPTOR_BYTES * (count + sum(map(len, (*moves, *ahead.values()))) + 1)
+    bands: list[Iterator[list[LayerRun]]] = []
     data: list[bytes] = []
     for number, part in enumerate(parts):
         descriptors, tables = _descriptors(part, number, cursor)
@@ -126,10 +143,11 @@ def link(
         cursor += part.table_bytes + part.stream_bytes
     program: list[dict[str, int]] = []
     first: dict[int, int] = {}
-    for op, before in zip(graph.ops, moves[:-1], strict=True):
+    own = load_ahead([next(bands[op.number]) for op in graph.ops], ahead)
+    for op, before, descriptors_of_op in zip(graph.ops, moves[:-1], own, strict=True):
         program += before
         first.setdefault(op.number, len(program))
-        program += next(bands[op.number])
+        program += descriptors_of_op
     program += [*moves[-1], {"opcode": Opcode.END}]
     packed = [DESCRIPTOR.pack(values).to_bytes(DESCRIPTOR_BYTES, "little") for values in program]
     infos = []
@@ -152,11 +170,11 @@ def link(
     )
 
 
-def _descriptors(part: Part, number: int, tables: int) -> tuple[list[list[dict[str, int]]], list[bytes]]:
+def _descriptors(part: Part, number: int, tables: int) -> tuple[list[list[LayerRun]], list[bytes]]:
     """Descriptors of every band and the tables of all of them, from offset `tables` on, which the streams follow."""
     read = [*part.encoded.streams] * (part.strips % 2)  # an even number of times leaves no trace
     streams = tables + part.table_bytes
-    result: list[list[dict[str, int]]] = []
+    result: list[list[LayerRun]] = []
     blocks: list[bytes] = []
     try:
         for band in part.bands:
@@ -164,8 +182,10 @@ def _descriptors(part: Part, number: int, tables: int) -> tuple[list[list[dict[s
             for cut in band.cuts:
                 blocks.append(cut_tables(part, band, cut, streams))
                 place = {"layer": number, "address": tables, "signature": xor(blocks[-1], *read)}
-                result[-1].append(layer_descriptor(part, band, cut) | place)
-                DESCRIPTOR.pack(result[-1][-1])
+                descriptor = layer_descriptor(part, band, cut) | place
+                DESCRIPTOR.pack(descriptor)
+                writes = part.writes(descriptor)
+                result[-1].append(LayerRun(descriptor, max(part.bound(band, cut), writes), writes))
                 tables += len(blocks[-1])
     except ValueError as error:
         raise CompileError(f"{part.name}: {error}") from None
@@ -194,7 +214,7 @@ def cut_tables(part: Part, band: Band, cut: Cut, streams: int) -> bytes:
 def layer_descriptor(part: Part, band: Band, cut: Cut) -> dict[str, int]:
     """A LAYER descriptor's fields but for its number, address and signature."""
     y, lowered, config, gathered = band.y, band.lowered, part.config, part.coding.gathered
-    columns = GATHERED_ROWS if gathered else cut.columns
+    columns = gathered or cut.columns
     # Lanes write whole words lower than addressed: where a halo is not of whole words, the rest comes off the address.
     address = y.row_address(cut.first_row) + cut.first_column // (2 if y.split else 1) - -y.strip_halo % config.pixels
     return {
@@ -232,15 +252,9 @@ def layer_descriptor(part: Part, band: Band, cut: Cut) -> dict[str, int]:
 
 def describe(part: Part, descriptor: int, source: Shape, target: Shape) -> LayerInfo:
     """The report of a layer from a tensor of one shape to one of another, whose first descriptor has that number."""
-    encoded, config, strips = part.encoded, part.config, part.strips
-    matrix = part.bands[0].lowered.matrix
+    encoded, matrix = part.encoded, part.bands[0].lowered.matrix
     taps, nonzeros = int(np.sum(encoded.lane_taps)), int(np.count_nonzero(matrix))
-    cuts = [(band, cut.words) for band in part.bands for cut in band.cuts]
-
-    def bound(band: Band, words: int) -> int:
-        beats = part.beats(band) + strips * part.stream_bytes // BEAT_BYTES
-        return max(ceil_div(beats, config.read_ports), ceil_div(strips * taps * words, config.lanes))
-
+    cuts = [(band, cut) for band in part.bands for cut in band.cuts]
     return LayerInfo(
         name=part.name,
         kind=part.bands[0].op.layer.kind,
@@ -260,8 +274,8 @@ def describe(part: Part, descriptor: int, source: Shape, target: Shape) -> Layer
         stream_bytes=part.stream_bytes,
         table_bytes=part.table_bytes,
         strips=len(cuts),
-        spatial_strips=strips,
+        spatial_strips=part.strips,
         descriptor=descriptor,
-        words=sum(words for _, words in cuts),
-        bound_cycles=sum(bound(band, words) for band, words in cuts),
+        words=sum(cut.words for _, cut in cuts),
+        bound_cycles=sum(part.bound(band, cut) for band, cut in cuts),
     )

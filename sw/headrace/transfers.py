@@ -1,13 +1,13 @@
 """Between DRAM and the activation memory: where the network's input and output lie in DRAM, and what moves them.
 
 A tensor that is moved as a whole lies there as on the chip. Of one that is moved in bands DRAM holds all rows, of
-whole beats each, so that every band of every plane is one block.
+whole beats each, so that every band of every plane is one block. A LOAD moves blocks of one size at equal distances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 from .config import Config
@@ -18,6 +18,8 @@ from .isa import BEAT_BYTES, Opcode
 from .placement import Placement
 
 Descriptors = list[dict[str, int]]
+Block = tuple[int, int, int]
+"""Address in DRAM, on the chip, bytes."""
 
 
 def in_dram(graph: Graph, transfers: Sequence[Transfer], places: Sequence[Placement], shape: Shape) -> Placement:
@@ -34,26 +36,31 @@ def in_dram(graph: Graph, transfers: Sequence[Transfer], places: Sequence[Placem
 
 
 def loads(transfer: Transfer, place: Placement, x: Placement, config: Config) -> Descriptors:
-    """From the input, which lies as `x`, to `place`: one LOAD for the lanes of every strip, or one for every plane."""
+    """From the input, which lies as `x`, to `place`: of all its bytes, or blocks of every plane, for the lanes of every
+    strip."""
     share, size = config.lanes // place.strips, place.padded_size
-    blocks = []
+    result: Descriptors = []
     for strip in range(place.strips):
-        lanes = strip * share, (strip + 1) * share
         if place == replace(x, base=place.base, order=place.order):
-            blocks.append((strip * size, place.base, size, *lanes))
+            runs = [Run(strip * size, place.base, size)]
         else:
-            blocks += [(*block, *lanes) for block in _blocks(transfer.row, place, x, strip)]
-    return [
-        {
-            "opcode": Opcode.LOAD,
-            "address": address,
-            "x_address": x_address,
-            "beats": size // BEAT_BYTES,
-            "lane_from": first,
-            "lane_to": end,
-        }
-        for address, x_address, size, first, end in blocks
-    ]
+            orders = (_blocks(transfer.row, place, x, strip, by_phase) for by_phase in (False, True))
+            runs = min((_runs(blocks) for blocks in orders), key=len)
+        result += [
+            {
+                "opcode": Opcode.LOAD,
+                "address": run.address,
+                "stride": run.stride,
+                "x_address": run.x_address,
+                "in_plane": run.x_stride,
+                "in_channels": run.count,
+                "beats": run.size // BEAT_BYTES,
+                "lane_from": strip * share,
+                "lane_to": (strip + 1) * share,
+            }
+            for run in runs
+        ]
+    return result
 
 
 def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> Descriptors:
@@ -61,21 +68,56 @@ def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> D
     if place == replace(y, base=place.base):
         blocks = [(0, place.base, y.padded_size)]
     else:
-        blocks = _blocks(transfer.row, place, y)
+        blocks = list(_blocks(transfer.row, place, y))
     return [
         {"opcode": Opcode.STORE, "address": offset + address, "x_address": x_address, "beats": size // BEAT_BYTES}
         for address, x_address, size in blocks
     ]
 
 
-def _blocks(row: int, place: Placement, whole: Placement, strip: int = 0) -> list[tuple[int, int, int]]:
-    """Of each plane of `place`, whose rows are those of `whole` from `row` on: address in DRAM, on the chip, bytes.
+@dataclass
+class Run:
+    """`count` blocks of `size` bytes at equal distances, from `address` in DRAM and `x_address` on the chip on."""
+
+    address: int
+    x_address: int
+    size: int
+    count: int = 1
+    stride: int = 0
+    x_stride: int = 0
+
+    def goes_on(self, address: int, x_address: int, size: int) -> bool:
+        """Whether a block is the next one; from the second one on there is a distance to keep."""
+        distance = address - self.address - (self.count - 1) * self.stride
+        x_distance = x_address - self.x_address - (self.count - 1) * self.x_stride
+        if size != self.size or distance < 0 or not 0 <= x_distance < 1 << 16:
+            return False
+        if self.count == 1:
+            self.stride, self.x_stride = distance, x_distance
+        return (distance, x_distance) == (self.stride, self.x_stride)
+
+
+def _runs(blocks: Iterable[Block]) -> list[Run]:
+    """The blocks, in order, in as few runs as follow from the first on."""
+    result: list[Run] = []
+    for block in blocks:
+        if result and result[-1].goes_on(*block):
+            result[-1].count += 1
+        else:
+            result.append(Run(*block))
+    return result
+
+
+def _blocks(row: int, place: Placement, whole: Placement, strip: int = 0, by_phase: bool = False) -> Iterator[Block]:
+    """Of each plane of `place`, whose rows are those of `whole` from `row` on; phases last, or first.
 
     In strips, the part of each plane that the strip's lanes hold.
     """
     phases = list(product((0, 1), (0, 1))) if place.split else [(0, 0)]
-    result = []
-    for channel, (down, across) in product(range(place.channels), phases):
+    planes = list(product(range(place.channels), phases))
+    if by_phase:
+        planes.sort(key=lambda plane: plane[1])
+    for channel, (down, across) in planes:
         address, x_address = (
             one.base + channel * one.plane + down * one.row_phase + across * one.column_phase for one in (whole, place)
         )
@@ -85,5 +127,4 @@ def _blocks(row: int, place: Placement, whole: Placement, strip: int = 0) -> lis
             first, end = max(start, 0), min(start + place.strip_bytes, end)
             x_address += first - start
         if first < end:
-            result.append((address + whole.bytes_above(row) + first, x_address, end - first))
-    return result
+            yield address + whole.bytes_above(row) + first, x_address, end - first

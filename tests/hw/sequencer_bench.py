@@ -27,7 +27,15 @@ END: Descriptor = {"opcode": Opcode.END}
 
 
 def load(**fields: int) -> Descriptor:
-    return {"opcode": Opcode.LOAD, "layer": 7, "beats": 3, "address": 0x40, "x_address": 8, "lane_to": 1} | fields
+    return {
+        "opcode": Opcode.LOAD,
+        "layer": 7,
+        "beats": 3,
+        "address": 0x40,
+        "x_address": 8,
+        "lane_to": 1,
+        "in_channels": 1,
+    } | fields
 
 
 def store(**fields: int) -> Descriptor:
@@ -73,6 +81,8 @@ class Bench:
         self.profile: list[dict[str, int]] = []
         self.failures: list[dict[str, int]] = []
         self.gaps: list[tuple[bool, int]] = []
+        self.loaded: list[int] = []
+        self.loads_beside = 0  # beats
         self.finished = self.busy_cycles = self.run_cycles = self.clear_cycles = 0
 
     def put(self, descriptors: list[Descriptor]) -> None:
@@ -114,13 +124,13 @@ class Bench:
             ctx.set(dut.results_idle, results_left == 0)
             read_ready, write_ready = willing and not blocks_wait, willing and not writing
             signals = (dut.o_read.valid, dut.o_read.payload, dut.o_write.valid, dut.o_write.payload)
-            strobes = (dut.load_start, dut.store_start, dut.table_start, dut.stream_request)
+            strobes = (dut.load_address, dut.store_start, dut.table_start, dut.stream_request)
             starts = (dut.lanes_clear, dut.lanes_start, dut.coming_bank, dut.layer_start)
             states = (dut.loading, dut.tabling, dut.running, dut.clear, dut.forget, dut.busy, dut.finish, dut.fail)
             reports = (dut.error, dut.o_profile.valid, dut.o_profile.payload)
             _, _, *values = await ctx.tick().sample(*signals, *strobes, *starts, *states, *reports)
             read, block_read, write, block_write = values[:4]
-            load_start, store_start, table_start, stream_request = values[4:8]
+            load_address, store_start, table_start, stream_request = values[4:8]
             lanes_clear, lanes_start, coming_bank, layer_start = values[8:12]
             loading, tabling_now, running, clear, forget, busy, finish, fail = values[12:20]
             error_now, profiled, entry = values[20:]
@@ -133,6 +143,9 @@ class Bench:
             if show:
                 beats.popleft()
                 load_busy = 4 if loading else 0
+                if loading:
+                    self.loaded.append(load_address)
+                    self.loads_beside += running
             wait = max(wait - 1, 0)
             if read and read_ready:
                 self.events.append(("read", block_read.address, block_read.beats))
@@ -141,8 +154,6 @@ class Bench:
                     for address in range(block_read.address, block_read.address + 8 * block_read.beats, 8)
                 )
                 wait = self.latency
-                if load_start:
-                    self.events.append(("load", ctx.get(dut.coming.x_address)))
                 if table_start:
                     tabling, tables_done = 2, False
             if stream_request:
@@ -176,7 +187,8 @@ class Bench:
                 assert lanes_left is not None and results_left == 0
                 self.events.append(("layer", ctx.get(dut.descriptor.layer)))
             self.gaps.append((bool(running or results_left), layer_start))
-            assert running + clear <= 1 and loading + tabling_now <= 1 and not (loading and running)
+            assert running + clear <= 1 and loading + tabling_now <= 1
+            assert not (loading and running) or ctx.get(dut.coming.beside)
             self.busy_cycles += busy
             self.run_cycles += running
             self.clear_cycles += clear

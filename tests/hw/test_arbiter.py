@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from headrace.config import Config
-from headrace.isa import GATHERED_ROWS
 from headrace_hw.arbiter import RowArbiter
 from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
 
@@ -156,9 +155,9 @@ def test_a_row_keeps_its_turn_over_all_passes() -> None:
     assert sorted(turns, key=lambda turn: turn[0]["channel"]) == [row for lane in rows for row in lane]
 
 
-def gathered(rows: list[Word]) -> list[Word]:
-    """Of a lane's rows of one word each, the words that leave: what is known of them."""
-    words = [rows[n : n + GATHERED_ROWS] for n in range(0, len(rows) - GATHERED_ROWS + 1, GATHERED_ROWS)]
+def gathered(rows: list[Word], count: int) -> list[Word]:
+    """Of a lane's rows of one word each, the words of `count` that leave: what is known of them."""
+    words = [rows[n : n + count] for n in range(0, len(rows) - count + 1, count)]
     return [
         {
             "sums": [one["sums"][0] for one in word],
@@ -172,9 +171,11 @@ def gathered(rows: list[Word]) -> list[Word]:
     ]
 
 
-def run_gathered(dut: RowArbiter, rows: list[list[Word]], source: str, sink: str) -> tuple[list[Word], int]:
+def run_gathered(
+    dut: RowArbiter, rows: list[list[Word]], together: int, source: str, sink: str
+) -> tuple[list[Word], int]:
     """Each lane sends rows of one word, and shows the number of the row that it is at, as a Mac does."""
-    count = sum(len(lane) // GATHERED_ROWS for lane in rows)
+    count = sum(len(lane) // together for lane in rows)
     words: list[Word] = []
 
     def feed(lane: int) -> Any:
@@ -189,21 +190,21 @@ def run_gathered(dut: RowArbiter, rows: list[list[Word]], source: str, sink: str
         return bench
 
     async def drain(ctx: Any) -> None:
-        ctx.set(dut.gathered, 1)
+        ctx.set(dut.gathered, together)
         words.extend(await receive(ctx, dut.o, count, pattern(sink, 99)))
         assert not ctx.get(dut.o.valid) and not ctx.get(dut.busy)
 
     cycles = simulate(dut, drain, *(feed(n) for n in range(len(rows))), background=[contract(dut.o)])
-    return [{**word, "sums": word["sums"][:GATHERED_ROWS]} for word in words], cycles
+    return [{**word, "sums": word["sums"][:together]} for word in words], cycles
 
 
 @pytest.mark.parametrize("sink", PATTERNS)
 @pytest.mark.parametrize("source", PATTERNS)
-@pytest.mark.parametrize(("lanes", "pixels"), [(1, 8), (2, 4), (3, 4), (5, 8)])
-def test_gathered_rows(lanes: int, pixels: int, source: str, sink: str) -> None:
+@pytest.mark.parametrize(("lanes", "pixels", "together"), [(1, 8, 8), (2, 4, 4), (3, 4, 3), (5, 8, 4), (2, 16, 8)])
+def test_gathered_rows(lanes: int, pixels: int, together: int, source: str, sink: str) -> None:
     """The last lane's last channel is the last that there is; the first has rows that fill no word."""
     dice = random.Random(f"{lanes} {source} {sink}")
-    counts = [GATHERED_ROWS * dice.randrange(1, 7) for _ in range(lanes)]
+    counts = [together * dice.randrange(1, 7) for _ in range(lanes)]
     starts = [128 - counts[n] if n == lanes - 1 else sum(counts[:n]) for n in range(lanes)]
     rows = [
         [row(channel, 1, pixels)[0] | {"lane": lane} for channel in range(first, first + count)]
@@ -211,19 +212,19 @@ def test_gathered_rows(lanes: int, pixels: int, source: str, sink: str) -> None:
     ]
     if lanes > 1:
         rows[0] = rows[0][:-1]
-    words, _ = run_gathered(RowArbiter(Config("g", lanes=lanes, pixels=pixels, channels=128)), rows, source, sink)
+    dut = RowArbiter(Config("g", lanes=lanes, pixels=pixels, channels=128))
+    words, _ = run_gathered(dut, rows, together, source, sink)
     for lane in range(lanes):
-        assert [word for word in words if word["lane"] == lane] == gathered(rows[lane])
+        assert [word for word in words if word["lane"] == lane] == gathered(rows[lane], together)
 
 
-def test_gathered_rows_leave_several_a_cycle() -> None:
-    lanes, words = 8, 12
+@pytest.mark.parametrize("together", [4, 8])
+def test_gathered_rows_leave_several_a_cycle(together: int) -> None:
+    lanes, words = 2 * together, 12
+    share = together * words
     rows = [
-        [
-            row(n, 1, 4)[0] | {"lane": lane}
-            for n in range(GATHERED_ROWS * words * lane, GATHERED_ROWS * words * (lane + 1))
-        ]
-        for lane in range(lanes)
+        [row(n, 1, 8)[0] | {"lane": lane} for n in range(share * lane, share * (lane + 1))] for lane in range(lanes)
     ]
-    got, cycles = run_gathered(RowArbiter(Config("g", lanes=lanes, pixels=4)), rows, "none", "none")
-    assert len(got) == lanes * words and cycles <= len(got) + 2 * GATHERED_ROWS
+    config = Config("g", lanes=lanes, pixels=8, channels=2048)
+    got, cycles = run_gathered(RowArbiter(config), rows, together, "none", "none")
+    assert len(got) == lanes * words and cycles <= len(got) + 2 * together

@@ -41,7 +41,7 @@ BUGS = {
     "WLAST a beat early": ("writer", WRITER, "axi.wlast.eq(left == 1)", "axi.wlast.eq(left == 2)"),
     "done before the answers": ("writer", WRITER, "~left.any() & ~waiting.any()", "~left.any()"),
     "hangs after an error": ("writer", WRITER, "take - answer)", "take - (answer & ~self.error))"),
-    "a beat overwrites bytes": ("loader", TRANSFER, "self.i.ready.eq(left <= chunk)", "self.i.ready.eq(1)"),
+    "a beat overwrites bytes": ("loader", TRANSFER, "(left <= chunk) & self.o.ready", "(left <= chunk)"),
     "bytes at one address": ("loader", TRANSFER, "address.eq(address + chunk)", "address.eq(address)"),
     "half a beat": ("storer", TRANSFER, "last = number == chunks - 1", "last = number == 0"),
     "asks while it clears": ("reads", READS, "lane_request.valid) & ~self.clear", "lane_request.valid)"),

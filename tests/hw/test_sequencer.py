@@ -38,12 +38,13 @@ def test_a_whole_program_twice(willing: str) -> None:
         for _ in range(2):
             await bench.run(ctx, WHOLE)
             assert bench.events == [
-                fetched(0), ("read", DATA + 0x40, 3), ("load", 8),
+                fetched(0), ("read", DATA + 0x40, 3),
                 fetched(1), ("read", PROGRAM + 0x200, WHOLE[1]["beats"]), ("layer", 4),
                 fetched(2), ("read", PROGRAM + 0x300, WHOLE[2]["beats"]), ("layer", 5),
                 fetched(3), ("write", DATA + 0x80, 2),
                 fetched(4),
             ]  # fmt: skip
+            assert bench.loaded == [8, 16, 24]
             assert bench.finished == 1 and not bench.failures
             assert bench.clear_cycles == 2  # one after each layer
             # The register counts the cycles from start to end; an entry leaves out the cycle that writes it.
@@ -82,6 +83,9 @@ INVALID = {
     "load: over the end by a byte": load(x_address=CONFIG.x_bytes - 23, beats=3),
     "load: beats that wrap 32 bits": load(x_address=0, beats=1 << 29),
     "load: address that wraps 32 bits": load(x_address=(1 << 32) - 8, beats=1),
+    "load: no blocks": load(in_channels=0),
+    "load: x_address of the second block": load(in_channels=2, in_plane=4),
+    "load: address of the second block": load(in_channels=2, stride=4),
     "load: no lanes": load(lane_from=1, lane_to=1),
     "load: lanes in the wrong order": load(lane_from=2, lane_to=1),
     "load: a lane too many": load(lane_to=CONFIG.lanes + 1),
@@ -109,6 +113,7 @@ INVALID = {
     "layer: no pitch": layer(pitch=0),
     "layer: gathered, not uniform": layer(gathered=1, words=1),
     "layer: gathered, of several words": layer(gathered=1, uniform=1, words=2),
+    "layer: more rows gathered than pixels": layer(gathered=5, uniform=1, words=1),
     "layer: gathered maxima": layer(gathered=1, uniform=1, words=1, maximum=1),
     "layer: totals of several words": layer(total=1, words=2),
     "layer: totals of maxima": layer(total=1, words=1, maximum=1),
@@ -147,7 +152,7 @@ def test_invalid_descriptors_one_after_the_other() -> None:
             await bench.run(ctx, [load(), descriptor, END])
             assert bench.failures, name
             bench.failed(ErrorCode.BAD_DESCRIPTOR, layer=descriptor.get("layer", 0), descriptor=1)
-            assert len(bench.events) == 4 and bench.events[-1] == ("read", PROGRAM + DESCRIPTOR_BYTES, 8), name
+            assert len(bench.events) == 3 and bench.events[-1] == ("read", PROGRAM + DESCRIPTOR_BYTES, 8), name
 
     bench.simulate(run)
 
@@ -324,6 +329,70 @@ def test_long_programs() -> None:
         assert [entry["index"] for entry in bench.profile] == list(range(PROFILE_ENTRIES))
         await bench.run(ctx, [END])
         assert [entry["index"] for entry in bench.profile] == [0]
+
+    bench.simulate(run)
+
+
+@pytest.mark.parametrize("willing", PATTERNS)
+def test_blocks_of_a_load(willing: str) -> None:
+    """All are requested before the next descriptor; addresses on the chip wrap."""
+    bench = Bench(willing)
+    blocks = load(in_channels=3, stride=0x100, x_address=CONFIG.x_bytes - 32, in_plane=24, beats=2)
+
+    async def run(ctx: Any) -> None:
+        await bench.run(ctx, [blocks, load(), END])
+        assert bench.finished == 1 and not bench.failures
+        reads = [address for kind, address, beats in bench.events if kind == "read" and beats in (2, 3)]
+        assert reads == [DATA + 0x40, DATA + 0x140, DATA + 0x240, DATA + 0x40]
+        last = CONFIG.x_bytes - 8
+        assert bench.loaded == [last - 24, last - 16, last, 0, 16, 24, 8, 16, 24]
+        assert [entry["index"] for entry in bench.profile] == [0, 1, 2]
+
+    bench.simulate(run)
+
+
+@pytest.mark.parametrize("willing", PATTERNS)
+@pytest.mark.parametrize("run_long", [False, True])
+def test_loads_beside_a_layer(run_long: bool, willing: str) -> None:
+    """They take none of its time; those of the other kind wait for its end. The first has no layer to wait for."""
+    bench = Bench(willing)
+    bench.run_long = run_long
+    bench.latency = 0
+    beside, behind = load(x_address=16, beside=1), load(x_address=24)
+    layers = [layer(layer=n, address=0x400 * n) for n in (1, 2)]
+    program = [load(beside=1), layers[0], beside, beside, behind, layers[1], beside, behind, END]
+
+    async def run(ctx: Any) -> None:
+        for _ in range(2):
+            await bench.run(ctx, program)
+            assert bench.finished == 1 and not bench.failures
+            assert [event[1] for event in bench.events if event[0] == "layer"] == [1, 2]
+            assert bench.loaded == [8, 16, 24, *[16, 24, 32] * 2, 24, 32, 40, 16, 24, 32, 24, 32, 40]
+            assert sorted(entry["index"] for entry in bench.profile) == list(range(len(program)))
+            free = [entry for entry in bench.profile if entry["cycles"] == 0]
+            own = [entry for entry in bench.profile if entry["cycles"]]
+            assert sum(entry["cycles"] + 1 for entry in own) == bench.busy_cycles
+            assert not any(entry["stall"] for entry in free)
+            assert sum(entry["stall"] for entry in own) == STALLED * bench.run_cycles
+            assert bench.loads_beside <= 9
+            if run_long and willing == "none":
+                assert [entry["index"] for entry in free] == [2, 3, 6] and bench.loads_beside == 9
+
+    bench.simulate(run)
+
+
+def test_bad_answers_to_loads_beside_a_layer() -> None:
+    bench = Bench()
+    bench.run_long = True
+
+    async def run(ctx: Any) -> None:
+        for place in (0x40, 0x50):
+            bench.bad = {DATA + place}
+            await bench.run(ctx, [layer(), load(beside=1), END])
+            bench.failed(ErrorCode.AXI_READ, layer=7, descriptor=1)
+        bench.bad = set()
+        await bench.run(ctx, [layer(), load(beside=1), END])
+        assert bench.finished == 1 and bench.loads_beside == 3
 
     bench.simulate(run)
 

@@ -11,7 +11,6 @@ from headrace.codecs.stream import Stream, StreamEncoded
 from headrace.coding import Effort
 from headrace.config import CONFIGS
 from headrace.errors import CompileError, DataError
-from headrace.isa import GATHERED_ROWS
 from headrace_sim.layer_check import check_matrix
 
 FOLDER = Path(__file__).parent.parent / "golden" / "matrices"
@@ -63,8 +62,8 @@ def test_linear_layers(seed: int) -> None:
 
 @pytest.mark.parametrize("words", [40, 200])
 def test_short_rows_leave_several_a_cycle(words: int) -> None:
-    """Rows of one tap, on four lanes: one a cycle would take 4 * GATHERED_ROWS * words cycles."""
-    rows = 4 * GATHERED_ROWS * words
+    """Rows of one tap, on four lanes: one a cycle would take 16 * words cycles."""
+    rows = 16 * words
     W = np.zeros((8, rows), np.int8)
     W[np.arange(rows) % 8, np.arange(rows)] = 1 + np.arange(rows) // 8 % 9
     check = check_matrix(W)

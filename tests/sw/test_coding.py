@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,6 @@ from hypothesis import strategies as st
 
 from headrace.coding import HARDLY_MORE, Effort, Strips, choose_coding, lane_cycles
 from headrace.config import CONFIGS
-from headrace.isa import GATHERED_ROWS
 from headrace.stream import decode_layer
 from plans import random_matrix
 
@@ -88,17 +89,28 @@ def test_lanes_wait_for_few_symbols() -> None:
         assert np.array_equal(decode_layer(coding.encoded), W)
 
 
+@pytest.mark.parametrize("gathered", [4, 8])
 @pytest.mark.parametrize("differential", [False, True])
-def test_rows_on_their_way_out_are_gathered(differential: bool) -> None:
+def test_rows_on_their_way_out_are_gathered(differential: bool, gathered: int) -> None:
     """Rows of one tap on four lanes leave several a cycle; every lane's rows fill whole words."""
     W = np.zeros((800, 8), np.int8)
     W[np.arange(800), np.arange(800) % 8] = 1 + np.arange(800) // 8 % (3 if differential else 9)
-    coding = choose_coding(W, DEMO, Strips((1,), 10, gathers=True), 8 if differential else 0)
-    assert coding.gathered and (coding.rows_differential > 0) == differential
-    assert all(rows % GATHERED_ROWS == 0 for rows in coding.encoded.lane_rows)
+    coding = choose_coding(W, DEMO, Strips((1,), 10, gathers=(gathered,)), 8 if differential else 0)
+    assert coding.gathered == gathered and (coding.rows_differential > 0) == differential
+    assert all(rows % gathered == 0 for rows in coding.encoded.lane_rows)
     assert np.array_equal(decode_layer(coding.encoded), W)
-    assert not choose_coding(W[:-1], DEMO, Strips((1,), 10, gathers=True)).gathered
     assert not choose_coding(W, DEMO, Strips((1,), 10)).gathered
+
+
+def test_as_many_rows_are_gathered_as_leave_soonest() -> None:
+    """Of few rows, four at a time go to all lanes, eight to half of them."""
+    W = np.ones((16, 4), np.int8)
+    assert choose_coding(W, DEMO, Strips((1,), 10, gathers=(4, 8))).gathered == 4
+    W = np.zeros((1024, 8), np.int8)
+    W[np.arange(1024), np.arange(1024) % 8] = 1
+    for lanes, gathered in ((4, 4), (8, 8)):
+        config = replace(DEMO, lanes=lanes)
+        assert choose_coding(W, config, Strips((1,), 10, gathers=(4, 8))).gathered == gathered
 
 
 def test_lanes_of_differential_rows_are_balanced() -> None:

@@ -12,7 +12,7 @@ from headrace.config import CONFIGS
 from headrace.cycles import Limit, Memory, costs, estimate
 from headrace.cycles.costs import row_cycles
 from headrace.cycles.emission import emit
-from headrace.cycles.front import NEVER, Blocks, Front
+from headrace.cycles.front import NEVER, Block, Blocks, Front
 from headrace.cycles.lanes import LaneStream, RowTimes, row_times, symbol_times
 from headrace.cycles.memory import Port, StreamNeed
 from headrace.errors import StreamError
@@ -114,7 +114,7 @@ def test_write_cycles_count_fragments() -> None:
 
 
 def test_gathered_rows_leave_as_one_word() -> None:
-    alone, crowd = (emit([row_of([1] * 8)] * lanes, 1, [1] * lanes, False, True) for lanes in (1, 16))
+    alone, crowd = (emit([row_of([1] * 8)] * lanes, 1, [1] * lanes, False, 4) for lanes in (1, 16))
     word = 3 + costs.GATHER_DELAY + 1  # from a word's first row until it leaves
     assert alone.end == word + 1 + word + 1 + costs.OUTPUT_DELAY  # the fifth row has a place when that is done
     assert (alone.mac_cycles, alone.output_waits) == (8, word + 1 - 4)
@@ -151,9 +151,9 @@ def test_a_slower_memory_takes_longer() -> None:
 def test_streams_are_asked_for_while_tables_come(idle: float) -> None:
     """Of a layer that another one runs before; else behind them."""
     port = Port(Memory(1.0, 10), CONFIGS["demo"])
-    tables = Blocks(0, [32, 200], mark=12)
+    tables = Blocks(0, [Block(32), Block(200)], mark=12)
     known = tables.reach_mark(port)
-    front = Front(port, tables, 0, NEVER, idle, Blocks(2, [32]))
+    front = Front(port, tables, 0, NEVER, idle, Blocks(2, [Block(32)]))
     needs = [StreamNeed([4, 16], [0.0, 40.0], [-NEVER, 30.0])] * 2
     arrivals, requested = port.serve(known + costs.STREAMS_KNOWN, needs, front)
     assert all(second > front.start for _, second in arrivals)
@@ -177,7 +177,7 @@ def test_streams_are_asked_for_while_tables_come(idle: float) -> None:
     ],
 )
 def test_lanes_start_while_results_are_on_their_way(known: float, left: float, start: float, begin: float) -> None:
-    front = Front(Port(Memory(), CONFIGS["demo"]), Blocks(0, [8]), known, left, 200, Blocks(0, []))
+    front = Front(Port(Memory(), CONFIGS["demo"]), Blocks(0, [Block(8)]), known, left, 200, Blocks(0, []))
     front.finish_tables()
     assert (front.start, front.begin) == (start, begin)
 
@@ -186,7 +186,7 @@ def test_lanes_take_turns_from_layer_to_layer() -> None:
     config = CONFIGS["demo"]
     port = Port(Memory(1.0, 10), config)
     one, none = StreamNeed([4], [0.0], [-NEVER]), StreamNeed([], [], [])
-    front = Front(port, Blocks(0, [8]), 0, NEVER, -NEVER, Blocks(0, []))
+    front = Front(port, Blocks(0, [Block(8)]), 0, NEVER, -NEVER, Blocks(0, []))
     port.serve(0, [one, none, none], front)
     ((first,), (second,), _), _ = port.serve(0, [one, one, none], front)
     assert second < first

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from device_programs import Error, LayerProgram, error_of, open_model
 from headrace.config import Config, get_config
 from headrace.differential import Walk
-from headrace.isa import BEAT_BYTES, GATHERED_ROWS, ErrorCode
+from headrace.isa import BEAT_BYTES, ErrorCode
 from headrace.schedule import fresh_plan
 from headrace.stream import Plan, RowPlan
 
@@ -175,9 +177,11 @@ class TestMeaning:
         """Rows from zero and differential ones, empty ones and lanes without rows; all lanes write all words."""
         rng = np.random.default_rng([seed, 3])
         config = Config("odd", lanes=3, pixels=int(rng.choice([4, 8])), x_words=64, acc_words=16)
-        weights = sparse(rng, (GATHERED_ROWS * int(rng.integers(1, 9)), 20), rng.choice([0.05, 0.3]))
+        count = int(rng.choice(range(1, config.pixels + 1)))
+        weights = sparse(rng, (2 * count * int(rng.integers(1, 5)), 20), rng.choice([0.05, 0.3]))
         weights[len(weights) // 2 :] = weights[: len(weights) // 2]
-        layer = LayerProgram(config, weights, (int(rng.integers(32)),), together(config, weights, seed % 2), **GATHERED)
+        plan = together(config, weights, seed % 2, count)
+        layer = LayerProgram(config, weights, (int(rng.integers(32)),), plan, **gathering(count))
         layer.descriptor["pitch"] = config.pixels
         x = rng.integers(-128, 128, (config.lanes, config.x_bytes), dtype=np.int8)
         with open_model(config) as device:
@@ -210,24 +214,15 @@ class TestMeaning:
             assert device.machine.x[:, 4096:4100].view(np.int8).tolist() == [[0, 1, 1, 2]] * SMALL.lanes
 
 
-GATHERED = {
-    "bias": -3,
-    "multiplier": 5,
-    "shift": 4,
-    "fields": {
-        "gathered": 1,
-        "x_address": 96,
-        "out_columns": GATHERED_ROWS,
-        "out_width": GATHERED_ROWS,
-        "out_plane": 1,
-    },
-}
+def gathering(rows: int) -> dict[str, Any]:
+    fields = {"gathered": rows, "x_address": 96, "out_columns": rows, "out_width": rows, "out_plane": 1}
+    return {"bias": -3, "multiplier": 5, "shift": 4, "fields": fields}
 
 
-def together(config: Config, weights: np.ndarray, differential: int) -> Plan:
+def together(config: Config, weights: np.ndarray, differential: int, rows: int) -> Plan:
     if differential:
-        return Walk(weights, 1, 4).cut(config.lanes, GATHERED_ROWS)
-    return fresh_plan(weights, config.lanes, 1, None, GATHERED_ROWS)
+        return Walk(weights, 1, 4).cut(config.lanes, rows)
+    return fresh_plan(weights, config.lanes, 1, None, rows)
 
 
 class TestFaults:
@@ -319,12 +314,19 @@ class TestFaults:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"uniform": 0, "beats": None}, {"maximum": 1}, {"words": 2}, {"out_columns": GATHERED_ROWS + 1}],
+        [
+            {"uniform": 0, "beats": None},
+            {"maximum": 1},
+            {"words": 2},
+            {"out_columns": 5},
+            {"gathered": 5},
+            {"gathered": 15},
+        ],
         ids=str,
     )
     def test_what_cannot_be_gathered(self, changes):
         weights = np.eye(8, dtype=np.int8)
-        layer = LayerProgram(SMALL, weights, (0,), together(SMALL, weights, 0), **GATHERED)
+        layer = LayerProgram(SMALL, weights, (0,), together(SMALL, weights, 0, 4), **gathering(4))
         if "beats" in changes:
             changes = changes | {"beats": layer.descriptor["beats"] + 7}
         assert bad(layer, **changes) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
@@ -340,13 +342,13 @@ class TestFaults:
             np.eye(8, dtype=np.int8),
             (0,),
             ((*map(RowPlan, range(5)),), (*map(RowPlan, range(5, 8)),)),
-            **GATHERED,
+            **gathering(4),
         )
         assert bad(layer) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
 
     def test_words_too_narrow_to_gather(self):
         config = Config("narrow", lanes=1, pixels=2, x_words=64)
-        layer = LayerProgram(config, np.eye(4, dtype=np.int8), **GATHERED)
+        layer = LayerProgram(config, np.eye(4, dtype=np.int8), **gathering(1))
         assert bad(layer) == Error(ErrorCode.BAD_DESCRIPTOR, 255, 5, 1)
 
     def test_mask_that_is_none(self):

@@ -125,11 +125,14 @@ class TestControl:
         assert (device.read(offset("STATUS")), device.read(offset("ERROR"))) == (2, 0)
 
 
+LOAD = {"opcode": Opcode.LOAD, "in_channels": 1}
+
+
 class TestProgram:
     def test_load_and_store(self, device):
         data = np.arange(64, dtype=np.uint8)
         program = [
-            {"opcode": Opcode.LOAD, "beats": 2, "address": 8, "x_address": 24, "lane_to": 2},
+            {**LOAD, "beats": 2, "address": 8, "x_address": 24, "lane_to": 2},
             {"opcode": Opcode.STORE, "beats": 1, "address": 40, "x_address": 32},
             END,
         ]
@@ -139,28 +142,46 @@ class TestProgram:
         assert error_of(device).code is ErrorCode.NONE
         assert result.tolist() == expected.tolist()
 
+    def test_blocks_of_a_load(self, device):
+        """At equal distances; on the chip addresses wrap."""
+        data, size = np.arange(64, dtype=np.uint8), SMALL.x_bytes
+        program = [
+            {**LOAD, "lane_to": 1, "beats": 2, "x_address": size - 24, "in_channels": 3, "in_plane": 16, "stride": 24},
+            {"opcode": Opcode.STORE, "beats": 3, "address": 0, "x_address": size - 24},
+            {"opcode": Opcode.STORE, "beats": 3, "address": 24, "x_address": 0},
+            END,
+        ]
+        result = run_program(device, program, data=data)
+        assert error_of(device).code is ErrorCode.NONE
+        moved = np.concatenate([data[:16], data[24:40], data[48:64]])
+        assert result[:48].tolist() == moved.tolist()
+
     @pytest.mark.parametrize(
         ("descriptor", "code"),
         [
             ({"opcode": 4}, ErrorCode.BAD_DESCRIPTOR),
             ({"opcode": 255}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "lane_to": 1}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "lane_from": 1, "lane_to": 3}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "lane_from": 1, "lane_to": 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "lane_to": 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1, "lane_from": 1, "lane_to": 3}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1, "lane_from": 1, "lane_to": 1}, ErrorCode.BAD_DESCRIPTOR),
             ({"opcode": Opcode.STORE, "beats": 1, "lane_from": 2}, ErrorCode.BAD_DESCRIPTOR),
             ({"opcode": Opcode.END, "address": 4}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "address": 4}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "x_address": 4}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "lane_to": 1, "beats": SMALL.x_bytes // 8 + 1}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1, "lane_to": 1, "address": 4}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1, "lane_to": 1, "x_address": 4}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "lane_to": 1, "beats": SMALL.x_bytes // 8 + 1}, ErrorCode.BAD_DESCRIPTOR),
             ({"opcode": Opcode.STORE, "beats": 1, "x_address": SMALL.x_bytes}, ErrorCode.BAD_DESCRIPTOR),
-            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "address": 1 << 20}, ErrorCode.AXI_READ),
+            ({**LOAD, "beats": 1, "lane_to": 1, "in_channels": 0}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1, "lane_to": 1, "in_plane": 4}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1, "lane_to": 1, "stride": 4}, ErrorCode.BAD_DESCRIPTOR),
+            ({**LOAD, "beats": 1, "lane_to": 1, "address": 1 << 20}, ErrorCode.AXI_READ),
+            ({**LOAD, "beats": 1, "lane_to": 1, "in_channels": 2, "stride": 1 << 20}, ErrorCode.AXI_READ),
             ({"opcode": Opcode.STORE, "beats": 1, "address": 1 << 20}, ErrorCode.AXI_WRITE),
-            ({"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1, "address": (1 << 32) - BASE}, ErrorCode.AXI_READ),
+            ({**LOAD, "beats": 1, "lane_to": 1, "address": (1 << 32) - BASE}, ErrorCode.AXI_READ),
         ],
     )
     def test_faults(self, device, descriptor, code):
-        run_program(device, [{"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1}, descriptor | {"layer": 9}, END])
+        run_program(device, [{**LOAD, "beats": 1, "lane_to": 1}, descriptor | {"layer": 9}, END])
         error = error_of(device)
         assert (error.code, error.lane, error.layer, error.descriptor) == (code, 255, 9, 1)
 
@@ -179,7 +200,7 @@ class TestProgram:
         assert error_of(device).code is ErrorCode.AXI_READ
 
     def test_program_without_end(self, device):
-        run_program(device, [{"opcode": Opcode.LOAD, "beats": 1, "lane_to": 1}], data=np.full(64, 7, np.uint8))
+        run_program(device, [{**LOAD, "beats": 1, "lane_to": 1}], data=np.full(64, 7, np.uint8))
         assert error_of(device).code is ErrorCode.BAD_DESCRIPTOR  # what follows is no program
 
 
@@ -203,5 +224,5 @@ def test_config_decides_the_sizes():
     config = Config("odd", lanes=3, pixels=2, x_words=64, acc_words=8)
     with open_model(config) as device:
         assert device.machine.x.shape == (3, 128)
-        run_program(device, [{"opcode": Opcode.LOAD, "beats": 17, "lane_to": 3}, END])
+        run_program(device, [{**LOAD, "beats": 17, "lane_to": 3}, END])
         assert error_of(device).code is ErrorCode.BAD_DESCRIPTOR

@@ -11,7 +11,7 @@ from .harness import Harness, delayed, load, patient_stream
 
 CONFIG = Config("proof", lanes=2, pixels=1, x_words=64, read_ports=2)
 IDLE = 0  # of both state machines
-FRONT_STATES, BACK_STATES = 17, 6
+FRONT_STATES, BACK_STATES = 16, 6
 
 
 class DrainHarness(Harness):
@@ -21,7 +21,7 @@ class DrainHarness(Harness):
 
     name = "sequencer"
     properties = "one error or end a program; after an error nothing is asked for, busy until masters idle, no longer"
-    depth, induction, cover_depth = 10, 2, 24
+    depth, induction, cover_depth = 10, 2, 48
 
     def build(self, m: Module) -> None:
         dut = load("headrace_hw.sequencer", self.edits).Sequencer(CONFIG)
@@ -32,7 +32,7 @@ class DrainHarness(Harness):
         draining, masters_idle = dut.forget, dut.reader_idle & dut.writes_idle
         m.d.comb += Assume(~dut.start | ~dut.busy)
 
-        begun = dut.load_start | dut.store_start | dut.table_start | dut.stream_request
+        begun = dut.store_start | dut.table_start | dut.stream_request
         begun |= dut.lanes_start | dut.layer_start
         m.d.comb += [
             Assert(~dut.fail | (dut.busy & ~draining)),
@@ -41,6 +41,8 @@ class DrainHarness(Harness):
             Assert(~delayed(m, dut.fail) | draining),
             Assert(~delayed(m, dut.finish) | ~dut.busy),
             Assert(~delayed(m, dut.start) | (dut.busy & ~draining)),
+            Assert(~dut.loading | (inside.back_state == IDLE) | dut.coming.beside),
+            Assert(~dut.finish | (inside.back_state == IDLE)),
         ]
         with m.If(draining):
             m.d.comb += [
@@ -65,4 +67,5 @@ class DrainHarness(Harness):
         ]
         failed = Signal()
         m.d.sync += failed.eq(failed | dut.fail)
-        m.d.comb += [Cover(dut.finish & failed), Cover(dut.fail & dut.running)]
+        beside = dut.loading & dut.running
+        m.d.comb += [Cover(dut.finish & failed), Cover(dut.fail & dut.running), Cover(delayed(m, beside) & ~beside)]

@@ -16,25 +16,25 @@ CHUNKS = BEAT_BYTES // PIXELS
 
 
 class LoaderHarness(Harness):
-    """Beats are kept until taken and come when they like; a block starts when the one before has been written."""
+    """Beats are kept until taken and come when they like, each with an address; the sink is free."""
 
     name = "loader"
-    properties = "every byte of every beat is written once, in order, at addresses without a gap; ready unless full"
+    properties = "every byte of every beat is written once, in order, from its address on; ready unless full"
     depth, induction, cover_depth = 12, 2, 12
 
     def build(self, m: Module) -> None:
         dut = load("headrace_hw.transfer", self.edits).Loader(CONFIG)
         inside = self.dut(m, dut)
         i, o = dut.i, dut.o
-        for value in (i.valid, i.payload, dut.start, dut.x_address):
+        for value in (i.valid, i.payload, o.ready, dut.x_address):
             self.free(m, value)
-        m.d.comb += [Assume(patient_stream(m, i)), Assume(~(dut.start & (i.valid | dut.busy)))]
+        m.d.comb += [Assume(patient_stream(m, i)), Assert(patient_stream(m, o))]
 
         # The latest beat, how many of its bytes are still to be written, and where.
         latest, pending, address = Signal(64), Signal(range(BEAT_BYTES + 1)), Signal(X_BITS)
-        taken = i.valid & i.ready
-        m.d.sync += pending.eq(Mux(taken, BEAT_BYTES, pending - Mux(o.valid, PIXELS, 0)))
-        m.d.sync += address.eq(Mux(dut.start, dut.x_address, address + Mux(o.valid, PIXELS, 0)))
+        taken, wrote = i.valid & i.ready, o.valid & o.ready
+        m.d.sync += pending.eq(Mux(taken, BEAT_BYTES, pending - Mux(wrote, PIXELS, 0)))
+        m.d.sync += address.eq(Mux(taken, dut.x_address, address + Mux(wrote, PIXELS, 0)))
         with m.If(taken):
             m.d.sync += latest.eq(i.payload)
         rest, written = Signal(64), Signal(range(BEAT_BYTES + 1))
@@ -42,8 +42,8 @@ class LoaderHarness(Harness):
             written.eq(BEAT_BYTES - pending),
             rest.eq(latest >> (written << 3)),
             Assert(pending <= BEAT_BYTES),
-            Assert(~taken | (pending <= PIXELS)),  # nothing is overwritten
-            Assert(i.ready == (pending <= PIXELS)),
+            Assert(~taken | (pending == 0) | ((pending == PIXELS) & wrote)),  # nothing is overwritten
+            Assert(i.ready == ((pending == 0) | ((pending == PIXELS) & wrote))),
             Assert(o.valid == (pending != 0)),
             Assert(dut.busy == (pending != 0)),
         ]
@@ -57,10 +57,10 @@ class LoaderHarness(Harness):
         # For induction: the block's registers are those of the reference.
         m.d.comb += [
             Assert((pending == 0) | (pending == PIXELS) | (pending == BEAT_BYTES)),
-            Assert((inside.left == pending) & (inside.address == address)),
+            Assert((inside.left == pending) & ((pending == 0) | (inside.address == address))),
             Assert((pending == 0) | (inside.beat == rest)),
-            Cover(taken & delayed(m, o.valid) & (address == 0)),
-            Cover(dut.start & delayed(m, o.valid)),
+            Cover(taken & delayed(m, wrote) & (address == 0)),
+            Cover(taken & delayed(m, o.valid & ~o.ready)),
         ]
 
 

@@ -60,6 +60,8 @@ DESCRIPTOR_CHECK = 4
 """From a descriptor's last beat to when it is known to be valid."""
 BURST_CYCLES, BLOCK_BURST_CYCLES = 5, 2
 """A port requests one of the lanes' bursts in so many cycles, one of a block's."""
+NEXT_BLOCK = 1
+"""More, where that burst is another block's."""
 FIRST_BEATS = 4
 """Longest first burst of a stream."""
 STREAM_REQUEST = 9

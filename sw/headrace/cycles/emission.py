@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..isa import GATHERED_ROWS
 from .costs import GATHER_DELAY, OUTPUT_DELAY, OUTPUT_WORDS, SUM_DELAY
 from .lanes import RowTimes
 
@@ -85,12 +84,13 @@ class _GatheringLane(_Lane):
     """Of a gathered layer: `ready` is when the word of the next few rows is there. `free` is when the one before left:
     only then there is a place for the sum of the first of those rows."""
 
-    def __init__(self, times: RowTimes, write: int) -> None:
+    def __init__(self, times: RowTimes, write: int, rows: int) -> None:
+        self._rows = rows
         self._done = 0  # the MACs are done with the row before
         super().__init__(times, 1, False, write)
 
     def next_row(self, free: int) -> None:
-        for _ in range(GATHERED_ROWS):
+        for _ in range(self._rows):
             super().next_row(self._done)
             if self.ready == NEVER:
                 return
@@ -100,7 +100,7 @@ class _GatheringLane(_Lane):
         self.ready = taken + GATHER_DELAY
 
 
-def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: bool, gathered: bool) -> Run:
+def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: bool, gathered: int) -> Run:
     """Run all rows.
 
     Args:
@@ -108,15 +108,15 @@ def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: 
         words: words of P pixels in a row.
         writes: cycles that the write-back takes for a row of each lane, or for gathered ones.
         maximum: every operation's words leave, not only those of the row's last one.
-        gathered: rows of one word leave GATHERED_ROWS at a time.
+        gathered: so many rows of one word leave at a time; 0: each by itself.
     """
     lanes = [
-        _GatheringLane(one, write) if gathered else _Lane(one, words, maximum, write)
+        _GatheringLane(one, write, gathered) if gathered else _Lane(one, words, maximum, write)
         for one, write in zip(times, writes, strict=True)
     ]
     count, ready = len(lanes), [lane.ready for lane in lanes]
     last, free, written = 0, 0, 0
-    for _ in range(sum(len(lane.passes) for lane in lanes) // (GATHERED_ROWS if gathered else 1)):
+    for _ in range(sum(len(lane.passes) for lane in lanes) // max(gathered, 1)):
         # The next lane behind the last one that waits, else the one that comes first.
         now = max(free, min(ready))
         number = next(n for n in (*range(last + 1, count), *range(last + 1)) if ready[n] <= now)

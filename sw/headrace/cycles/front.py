@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from . import costs
@@ -23,50 +25,79 @@ class BlockPort(Protocol):
     def burst(self, issue: float, beats: int, beat_cycles: float) -> float: ...
 
 
+class After(Enum):
+    """What a block comes after."""
+
+    DESCRIPTOR = "descriptor"
+    """It is asked for when the block before, which names it, has come."""
+    BLOCK = "block"
+    """It is asked for right behind another one of a LOAD."""
+    LOAD = "load"
+    """A descriptor: asked for right behind the blocks of a LOAD, it waits for the end of that."""
+
+
+@dataclass(frozen=True)
+class Block:
+    beats: int
+    after: After = After.DESCRIPTOR
+    beat_cycles: int = 1
+
+
 class Blocks:
-    """Blocks that are asked for one after the other, the first one at `time`: a descriptor and the tables it names.
-    Beats of the first one wait until `taken`.
+    """Blocks that are asked for one after the other, the first one at `time`: descriptors, the tables that one names,
+    what a LOAD moves. Beats of the first one wait until `taken`.
 
     `arrived`: when the last beat of each had come. `time`: when the next burst can be requested, NEVER behind the last.
     `known`: when the first `mark` beats of the last block had come, NEVER until they are requested.
     """
 
-    def __init__(
-        self, time: float, sizes: Sequence[int], beat_cycles: int = 1, mark: int = 1, taken: float = 0.0
-    ) -> None:
-        self.time = time + costs.BLOCK_REQUEST if sizes else NEVER
+    def __init__(self, time: float, blocks: Sequence[Block], mark: int = 1, taken: float = 0.0) -> None:
+        self.time = time + costs.BLOCK_REQUEST if blocks else NEVER
         self.arrived: list[float] = []
         self.known = NEVER
-        self._sizes, self._beat_cycles, self._mark = list(sizes), beat_cycles, mark
-        self._left = sizes[0] if sizes else 0
-        self._taken = taken
+        self._blocks, self._mark, self._taken = list(blocks), mark, taken
+        self._left = blocks[0].beats if blocks else 0
 
     def send(self, port: BlockPort) -> None:
         """Request the next burst."""
+        number = len(self.arrived)
+        block = self._blocks[number]
         issue, beats = max(self.time, port.ready), min(self._left, port.burst_beats)
-        beat_cycles = max(port.block_beat_cycles, self._beat_cycles)
+        beat_cycles = max(port.block_beat_cycles, block.beat_cycles)
         first = port.burst(issue, beats, beat_cycles)
-        number, before = len(self.arrived), self._sizes[len(self.arrived)] - self._left
-        if number == len(self._sizes) - 1 and before < self._mark <= before + beats:
+        before = block.beats - self._left
+        if number == len(self._blocks) - 1 and before < self._mark <= before + beats:
             self.known = first + (self._mark - before) * beat_cycles
         self.time = issue + costs.BLOCK_BURST_CYCLES
         self._left -= beats
         if self._left:
             return
-        if not self.arrived:
-            port.free = max(port.free, self._taken + self._sizes[0])
+        port.free = max(port.free, self._taken + block.beats)
+        self._taken = 0.0
         self.arrived.append(port.free)
-        if len(self.arrived) == len(self._sizes):
+        if number + 1 == len(self._blocks):
             self.time = NEVER
             return
-        self.time = port.free + costs.DESCRIPTOR_CHECK + costs.BLOCK_REQUEST
-        self._left = self._sizes[len(self.arrived)]
+        following = self._blocks[number + 1]
+        self._left = following.beats
+        if following.after is After.DESCRIPTOR:
+            self.time = port.free + costs.DESCRIPTOR_CHECK + costs.BLOCK_REQUEST
+        else:
+            self.time += costs.NEXT_BLOCK
+        if following.after is After.LOAD:
+            self._taken = port.free + costs.LOAD_END + costs.NEXT_DESCRIPTOR
 
     def reach_mark(self, port: BlockPort) -> float:
         """`known`, with what has to be requested until then."""
         while self.known == NEVER:
             self.send(port)
         return self.known
+
+    def reach(self, number: int, port: BlockPort) -> float:
+        """When that block had come, with what has to be requested until then."""
+        while len(self.arrived) <= number:
+            self.send(port)
+        return self.arrived[number]
 
     def finish(self, port: BlockPort) -> list[float]:
         """`arrived` of all blocks."""

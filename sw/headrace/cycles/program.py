@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from ..isa import BEAT_BYTES, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, LANE_TAB
 from . import costs
 from .costs import IntArray
 from .emission import Run, emit
-from .front import NEVER, Blocks, Front
+from .front import NEVER, After, Block, Blocks, Front
 from .lanes import LaneStream, RowTimes, SymbolTimes, read_stream, row_times, symbol_times
 from .memory import Memory, Port, StreamNeed
 
@@ -100,19 +101,20 @@ class Timeline:
         result: list[DescriptorCycles] = []
         idle = requested = 0.0  # when the back had ended its layer, when that layer's streams were requested
         left = NEVER  # when that layer had left the lanes
-        ahead = self._blocks(2, program[0])
-        for number, fields in enumerate(program):
-            following = program[number + 1] if number + 1 < len(program) else None
+        number, ahead = 0, self._ahead(2, 0)
+        while number < len(program):
+            fields = program[number]
+            number += 1
             before = result[-1].end + 1 if result else 1
             if fields["opcode"] != Opcode.LAYER:
-                (arrived,) = ahead.finish(ports[0])
-                begin = max(arrived + costs.DESCRIPTOR_CHECK, idle) + 1
+                begin = max(ahead.finish(ports[0])[-1] + costs.DESCRIPTOR_CHECK, idle) + 1
                 idle, left = begin + self._transfer(fields, begin, ports), NEVER
                 result.append(DescriptorCycles(round(begin), round(idle), round(idle) - before, None, 0, 0))
-                ahead = self._blocks(begin + costs.NEXT_DESCRIPTOR, following, idle + costs.NEXT_DESCRIPTOR)
+                ahead = self._ahead(begin + costs.NEXT_DESCRIPTOR, number, idle + costs.NEXT_DESCRIPTOR)
                 continue
             asked = max(ahead.reach_mark(ports[0]) + costs.STREAMS_KNOWN, requested)
-            tables, ahead = ahead, self._blocks(2, following)
+            beside = list(takewhile(lambda one: one["opcode"] == Opcode.LOAD and one["beside"], program[number:]))
+            tables, ahead = ahead, self._ahead(2, number, beside=beside)
             front = Front(ports[0], tables, asked + 1, left, idle, ahead)
             run, requested, waits = self._layer(next(layers), ports, asked, front)
             tables_wait = max(round(front.start - idle) - costs.LAYER_GAP, 0)
@@ -121,24 +123,53 @@ class Timeline:
             result.append(
                 DescriptorCycles(round(front.start), round(idle), round(idle) - before, run, tables_wait, waits)
             )
+            result += self._loads_beside(beside, ahead, result[-1].end, ports[0])
+            number += len(beside)
         return result
 
-    def _blocks(self, time: float, fields: Mapping[str, int] | None, taken: float = 0.0) -> Blocks:
-        """What the front fetches for a descriptor before it can run, asked for at `time`, the descriptor itself taken
-        from `taken` on."""
-        if fields is None:
-            return Blocks(time, [])
-        tables = [fields["beats"]] if fields["opcode"] == Opcode.LAYER else []
-        return Blocks(time, [DESCRIPTOR_BEATS, *tables], mark=LANE_TABLES * self.config.lanes, taken=taken)
+    def _ahead(self, time: float, number: int, taken: float = 0.0, beside: Sequence[Mapping[str, int]] = ()) -> Blocks:
+        """What the front fetches from descriptor `number` on, asked for at `time`, the descriptor itself taken from
+        `taken` on: LOADs beside a layer, and for the descriptor behind them what it needs before it can run."""
+        blocks, after = list[Block](), After.DESCRIPTOR
+        for load in beside:
+            blocks += [Block(DESCRIPTOR_BEATS, after), *self._load_blocks(load)]
+            after = After.LOAD
+        if number + len(beside) < len(self.image.program):
+            fields = self.image.program[number + len(beside)]
+            blocks.append(Block(DESCRIPTOR_BEATS, after))
+            if fields["opcode"] == Opcode.LAYER:
+                blocks.append(Block(fields["beats"]))
+        return Blocks(time, blocks, LANE_TABLES * self.config.lanes, taken)
+
+    @property
+    def _beat_cycles(self) -> int:
+        """Of a beat to or from the activation memory."""
+        return max(1, BEAT_BYTES // self.config.pixels)
+
+    def _load_blocks(self, fields: Mapping[str, int]) -> list[Block]:
+        first = Block(fields["beats"], After.DESCRIPTOR, self._beat_cycles)
+        return [first, *[replace(first, after=After.BLOCK)] * (fields["in_channels"] - 1)]
+
+    def _loads_beside(
+        self, loads: Sequence[Mapping[str, int]], ahead: Blocks, end: int, port: Port
+    ) -> list[DescriptorCycles]:
+        """LOADs beside a layer that ends at `end`: what each takes longer."""
+        result, blocks = list[DescriptorCycles](), 0
+        for load in loads:
+            begin = round(ahead.reach(blocks, port) + costs.DESCRIPTOR_CHECK) + 1
+            blocks += 1 + load["in_channels"]
+            done = round(ahead.reach(blocks - 1, port) + costs.LOAD_END)
+            cycles = max(done - end - 1, 0)
+            end = max(done, end)
+            result.append(DescriptorCycles(begin, end, cycles, None, 0, 0))
+        return result
 
     def _transfer(self, fields: Mapping[str, int], begin: float, ports: Sequence[Port]) -> float:
         """Cycles of LOAD, STORE and END."""
-        beat_cycles = max(1, BEAT_BYTES // self.config.pixels)
         if fields["opcode"] == Opcode.LOAD:
-            (arrived,) = Blocks(begin, [fields["beats"]], beat_cycles).finish(ports[0])
-            return arrived + costs.LOAD_END - begin
+            return Blocks(begin, self._load_blocks(fields)).finish(ports[0])[-1] + costs.LOAD_END - begin
         if fields["opcode"] == Opcode.STORE:
-            return costs.STORE_START + fields["beats"] * beat_cycles + self.memory.latency
+            return costs.STORE_START + fields["beats"] * self._beat_cycles + self.memory.latency
         return 1
 
     def _layer(self, layer: _Layer, ports: Sequence[Port], asked: float, front: Front) -> tuple[Run, float, int]:
@@ -170,7 +201,7 @@ class Timeline:
                 taken = np.maximum(times.taken, times.decoded + late + costs.ADDRESS_DELAY)
                 taken = np.maximum.accumulate(taken - steps) + steps
                 rows.append(row_times(stream, SymbolTimes(times.decoded + late, taken), words))
-        run = emit(rows, fields["words"], layer.writes, bool(fields["maximum"]), bool(fields["gathered"]))
+        run = emit(rows, fields["words"], layer.writes, bool(fields["maximum"]), fields["gathered"])
         return run, requested, waits
 
     def _bursts(self, stream: LaneStream) -> IntArray:

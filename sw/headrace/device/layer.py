@@ -18,7 +18,6 @@ from ..isa import (
     CHANNEL,
     CODE,
     CODE_BEATS,
-    GATHERED_ROWS,
     LANE_KEEP,
     LANE_ROWS,
     LANE_STREAM,
@@ -140,8 +139,8 @@ def split_tables(beats: Beats, lanes: int, fields: Mapping[str, int]) -> list[Be
 
 def check_gathered(fields: Mapping[str, int], rows: Sequence[int]) -> None:
     """Fault BAD_DESCRIPTOR where a gathered layer has rows that fill no word, or writes more than they are."""
-    bad = any(count % GATHERED_ROWS for count in rows) or fields["out_columns"] > GATHERED_ROWS
-    if fields["gathered"] and bad:
+    gathered = fields["gathered"]
+    if gathered and (any(count % gathered for count in rows) or fields["out_columns"] > gathered):
         raise Fault(ErrorCode.BAD_DESCRIPTOR)
 
 

@@ -16,7 +16,6 @@ from ..isa import (
     BEAT_BYTES,
     DESCRIPTOR,
     DESCRIPTOR_BYTES,
-    GATHERED_ROWS,
     SLOT_SHIFT_MAX,
     TABLE_SIZES,
     ErrorCode,
@@ -72,7 +71,9 @@ class Machine:
         x_address, nbytes = fields["x_address"], fields["beats"] * BEAT_BYTES
         if fields["opcode"] == Opcode.LOAD:
             lanes = slice(fields["lane_from"], fields["lane_to"])
-            self.x[lanes, x_address : x_address + nbytes] = self.fetch(data + fields["address"], nbytes)
+            for block in range(fields["in_channels"]):
+                place = (x_address + block * fields["in_plane"] + np.arange(nbytes)) % self.config.x_bytes
+                self.x[lanes, place] = self.fetch(data + fields["address"] + block * fields["stride"], nbytes)
         elif fields["opcode"] == Opcode.STORE:
             address = (data + fields["address"]) & ADDRESS_MASK
             if not self.memory.holds(address, nbytes):
@@ -92,8 +93,8 @@ class Machine:
         constants = layer.bias, layer.multiplier, layer.shift, fields["clamp_low"], fields["clamp_high"]
         outputs = requant(np.concatenate(sums)[None], *constants)[0]
         words, channels = np.repeat(layer.first_word, layer.rows), layer.channels
-        if fields["gathered"]:
-            words, channels, outputs = words[::GATHERED_ROWS], channels[::GATHERED_ROWS], gather(outputs)
+        if gathered := fields["gathered"]:
+            words, channels, outputs = words[::gathered], channels[::gathered], gather(outputs, gathered)
         for first_word in np.unique(words):
             rows = np.flatnonzero(words == first_word)
             write_back(self.x, fields, layer.keep, int(first_word), channels[rows], outputs[rows])
@@ -124,10 +125,10 @@ def total(sums: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     return word
 
 
-def gather(outputs: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Pixel 0 of GATHERED_ROWS rows of (R, P) to each word: (R / GATHERED_ROWS, P), zeros behind them."""
-    words = np.zeros((len(outputs) // GATHERED_ROWS, outputs.shape[1]), np.int8)
-    words[:, :GATHERED_ROWS] = outputs[:, 0].reshape(-1, GATHERED_ROWS)
+def gather(outputs: NDArray[np.int8], rows: int) -> NDArray[np.int8]:
+    """Pixel 0 of `rows` rows of (R, P) to each word: (R / rows, P), zeros behind them."""
+    words = np.zeros((len(outputs) // rows, outputs.shape[1]), np.int8)
+    words[:, :rows] = outputs[:, 0].reshape(-1, rows)
     return words
 
 
@@ -140,7 +141,8 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
         end = fields["x_address"] + fields["beats"] * BEAT_BYTES
         good = fields["beats"] > 0 and fields["x_address"] % BEAT_BYTES == 0 and end <= config.x_bytes
         if opcode == Opcode.LOAD:
-            good = good and fields["lane_from"] < fields["lane_to"] <= config.lanes
+            good = good and fields["lane_from"] < fields["lane_to"] <= config.lanes and fields["in_channels"] > 0
+            good = good and fields["in_plane"] % BEAT_BYTES == fields["stride"] % BEAT_BYTES == 0
         else:
             good = good and fields["lane_from"] == 0
     elif opcode == Opcode.LAYER:
@@ -168,7 +170,8 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
 
 def _gathers(config: Config, fields: Mapping[str, int]) -> bool:
     """Whether rows of this LAYER can leave gathered."""
-    return config.gathers and bool(fields["uniform"]) and not fields["maximum"] and fields["words"] == 1
+    fits = fields["gathered"] <= config.gathered_rows
+    return fits and bool(fields["uniform"]) and not fields["maximum"] and fields["words"] == 1
 
 
 def _totals(fields: Mapping[str, int]) -> bool:
