@@ -18,13 +18,13 @@ Beat = data.StructLayout({"valid": 1, "data": 64, "error": 1, "of_block": 1, "la
 
 
 class ReadSide(wiring.Component):
-    """Port p serves lanes p, p + ports, ...; port 0 serves blocks too, before lane bursts. Every beat that arrives
-    passes by `beat` for one cycle.
+    """Port p serves lanes p, p + ports, ..., and blocks that are meant for it, before lane bursts. Every beat that
+    arrives passes by `beat` for one cycle.
 
-    With `blocks_first`, lanes of port 0 wait until all of a block has been requested.
-    Beats of a block wait for `block_ready`; those of lanes have their place reserved. `request`, `requested`, `switch`
-    and `ended`: see LaneFetcher. `clear` forgets blocks and streams that have not been requested, and requests nothing
-    more; it may be held while the masters are not idle, and beats are thrown away then.
+    With `blocks_first`, a port's lanes wait until all of its block has been requested.
+    Beats of a block wait for their port's `block_ready`; those of lanes have their place reserved. `request`,
+    `requested`, `switch` and `ended`: see LaneFetcher. `clear` forgets blocks and streams that have not been requested,
+    and requests nothing more; it may be held while the masters are not idle, and beats are thrown away then.
     """
 
     def __init__(self, config: Config) -> None:
@@ -32,10 +32,10 @@ class ReadSide(wiring.Component):
         lane_bits = max(1, (config.lanes - 1).bit_length())
         super().__init__(
             {
-                "i_block": In(stream.Signature(Block)),
+                "i_block": In(stream.Signature(Block)).array(config.read_ports),
                 "i_stream": In(stream.Signature(LaneStream(lane_bits), always_ready=True)),
                 "blocks_first": In(1),
-                "block_ready": In(1),
+                "block_ready": In(config.read_ports),
                 "beat": Out(data.ArrayLayout(Beat, config.read_ports)),
                 "lane": Out(stream.Signature(64)).array(config.lanes),
                 "ended": Out(config.lanes),
@@ -51,14 +51,14 @@ class ReadSide(wiring.Component):
     def elaborate(self, _platform: object) -> Module:
         m = Module()
         config, ports = self._config, self._config.read_ports
-        splitter = BurstSplitter(config.burst_beats)
-        m.submodules.splitter = ResetInserter(self.clear)(splitter)
-        connect(m, flipped(self.i_block), splitter.i)
         requested, idle = [], []
         for p in range(ports):
             fetcher = LaneFetcher(config.lanes // ports, config.fifo_beats, config.burst_beats)
             master = ReadMaster(fetcher.tag_bits + 2)
+            splitter = BurstSplitter(config.burst_beats)
             m.submodules[f"fetcher_{p}"], m.submodules[f"master_{p}"] = fetcher, master
+            m.submodules[f"splitter_{p}"] = ResetInserter(self.clear)(splitter)
+            connect(m, flipped(self.i_block[p]), splitter.i)
             connect(m, master.axi, flipped(self.axi[p]))
             for n in range(config.lanes // ports):
                 connect(m, fetcher.lane[n], flipped(self.lane[n * ports + p]))
@@ -73,21 +73,12 @@ class ReadSide(wiring.Component):
                 fetcher.switch.eq(self.switch),
                 fetcher.clear.eq(self.clear),
             ]
-            if p == 0:
-                self._share(m, splitter, fetcher, master)
-            else:
-                m.d.comb += [
-                    master.i.valid.eq(fetcher.o_request.valid & ~self.clear),
-                    master.i.payload.address.eq(fetcher.o_request.payload.address),
-                    master.i.payload.beats.eq(fetcher.o_request.payload.beats),
-                    master.i.payload.tag.eq(fetcher.o_request.payload.tag),
-                    fetcher.o_request.ready.eq(master.i.ready),
-                ]
+            self._share(m, p, splitter, fetcher, master)
             of_block = master.o.payload.tag[-1]
             beat = master.o.payload
             tag = beat.tag[:-1]
             m.d.comb += [
-                master.o.ready.eq(~of_block | self.block_ready | self.clear),
+                master.o.ready.eq(~of_block | self.block_ready[p] | self.clear),
                 self.beat[p].valid.eq(master.o.valid & master.o.ready),
                 self.beat[p].data.eq(beat.data),
                 self.beat[p].error.eq(beat.error),
@@ -102,9 +93,11 @@ class ReadSide(wiring.Component):
         m.d.comb += [self.requested.eq(Cat(requested).all()), self.idle.eq(Cat(idle).all())]
         return m
 
-    def _share(self, m: Module, splitter: BurstSplitter, fetcher: LaneFetcher, master: ReadMaster) -> None:
+    def _share(self, m: Module, p: int, splitter: BurstSplitter, fetcher: LaneFetcher, master: ReadMaster) -> None:
         """Blocks and lanes at one master. A request that waits stays the one that is offered."""
-        block_turn, waiting, waiting_block = Signal(), Signal(), Signal()
+        block_turn, waiting, waiting_block = (
+            Signal(name=f"{name}_{p}") for name in ("block_turn", "waiting", "waiting_block")
+        )
         lane_request, request = fetcher.o_request, master.i
         of_block = 1 << (fetcher.tag_bits + 1)
         m.d.comb += [

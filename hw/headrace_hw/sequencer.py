@@ -19,7 +19,7 @@ from .csr import ERROR, Profile
 from .descriptors import CHECK_CYCLES, valid_descriptor
 from .layouts import layout
 from .reads import Beat
-from .shapes import ERROR_CODE_BITS, address_bits
+from .shapes import ERROR_CODE_BITS
 
 DESCRIPTOR = layout(isa.DESCRIPTOR)
 DESCRIPTOR_BEATS = isa.DESCRIPTOR_BYTES // isa.BEAT_BYTES
@@ -32,10 +32,10 @@ class Sequencer(wiring.Component):
     memories, which it then gives to the back: the back runs layers, of `descriptor` and half `bank`. So the front is
     one layer ahead; streams of the coming layer are requested too (`stream_request`) once their addresses have arrived
     (`streams_known`) and those of the present layer have been requested. LOAD, STORE and END are the front's own and
-    wait for the back, but for a LOAD `beside` a layer. The blocks of a LOAD are requested one after the other;
-    `load_address` is where its next beat goes. While a LOAD or STORE is under way, the next descriptor is requested;
-    its beats wait while `blocks_wait`. A layer begins at most LAYER_GAP cycles after the one before, if its
-    tables have arrived by then.
+    wait for the back, but for a LOAD `beside` a layer. The blocks of a LOAD are requested one after the other, over
+    `read_port` in turn, for the loaders, which have begun at `load_start`. While a LOAD or STORE is under way, the next
+    descriptor is requested; its beats wait while `blocks_wait`. A layer begins at most LAYER_GAP cycles after the one
+    before, if its tables have arrived by then.
 
     `o_profile`: of a descriptor that ends, the cycles since the one before ended, without the one in which it ends. A
     LOAD that ends while the layer beside it runs took none.
@@ -69,6 +69,7 @@ class Sequencer(wiring.Component):
                 "o_profile": Out(stream.Signature(Profile, always_ready=True)),
                 # Reads: blocks, and every beat that arrives
                 "o_read": Out(stream.Signature(Block)),
+                "read_port": Out(1),
                 "beat": In(data.ArrayLayout(Beat, config.read_ports)),
                 "reader_idle": In(1),
                 "streams_known": In(1),
@@ -85,7 +86,7 @@ class Sequencer(wiring.Component):
                 "coming_bank": Out(1),
                 "loading": Out(1),
                 "blocks_wait": Out(1),
-                "load_address": Out(address_bits(config)),
+                "load_start": Out(1),
                 "load_busy": In(1),
                 "store_start": Out(1),
                 "table_start": Out(1),
@@ -183,11 +184,8 @@ class Sequencer(wiring.Component):
     def _front(self, m: Module) -> None:
         coming = self.coming
         address = Signal(32)
-        left = Signal(
-            range(max(DESCRIPTOR_BEATS, self._config.x_bytes // isa.BEAT_BYTES) + 1)
-        )  # beats; of a check, cycles
-        blocks, due = Signal(16), Signal(16)  # of a LOAD: not requested yet, not arrived yet
-        block_start = Signal.like(self.load_address)  # of the block that arrives
+        left = Signal(range(max(DESCRIPTOR_BEATS, CHECK_CYCLES) + 1))  # beats of a descriptor, cycles of its check
+        blocks, port = Signal(16), Signal()  # of a LOAD, not requested yet; of the next one
         requested = Signal()  # the coming layer's streams
         asked, moved = Signal(), Signal()  # for the next descriptor, while a block moves; that it has
         following = Signal(32)
@@ -249,12 +247,9 @@ class Sequencer(wiring.Component):
                     m.next = "CHECK"
             with self._state(m, "CHECK", "DRAIN"):
                 m.d.sync += [
-                    left.eq(coming.beats),
                     place.eq(coming.address + Mux(coming.opcode == Opcode.LAYER, self.program, self.data)),
                     blocks.eq(coming.in_channels),
-                    due.eq(coming.in_channels),
-                    self.load_address.eq(coming.x_address),
-                    block_start.eq(coming.x_address),
+                    port.eq(0),
                 ]
                 with m.If(~valid):
                     m.d.comb += [self._fault.eq(ErrorCode.BAD_DESCRIPTOR), self._front_fault.eq(1)]
@@ -290,30 +285,23 @@ class Sequencer(wiring.Component):
                 with m.If(self._back_idle | ((coming.opcode == Opcode.LOAD) & coming.beside)):
                     with m.Switch(coming.opcode):
                         with m.Case(Opcode.LOAD):
+                            m.d.comb += self.load_start.eq(1)
                             m.next = "LOADING"
                         with m.Case(Opcode.STORE):
                             m.next = "STORE"
                         with m.Default():
                             m.next = "END"
             with self._state(m, "LOADING", "DRAIN"):
-                m.d.comb += [self.loading.eq(due != 0), self.blocks_wait.eq(due == 0)]
+                m.d.comb += [self.loading.eq(1), self.blocks_wait.eq(1)]
                 with m.If(blocks != 0):
-                    m.d.comb += self.o_read.valid.eq(1)
+                    m.d.comb += [self.o_read.valid.eq(1), self.read_port.eq(port)]
                     with m.If(self.o_read.ready):
                         m.d.sync += [blocks.eq(blocks - 1), place.eq(place + coming.stride)]
+                        if self._config.read_ports > 1:
+                            m.d.sync += port.eq(~port)
                 with m.Else():
                     self._ask(m, asked, following)
-                with m.If(block_valid & self.loading):
-                    m.d.sync += [left.eq(left - 1), self.load_address.eq(self.load_address + isa.BEAT_BYTES)]
-                    with m.If(left == 1):
-                        after = block_start + coming.in_plane
-                        m.d.sync += [
-                            left.eq(coming.beats),
-                            due.eq(due - 1),
-                            self.load_address.eq(after),
-                            block_start.eq(after),
-                        ]
-                with m.If((due == 0) & ~self.load_busy & (blocks == 0) & asked & ~self._back_ends):
+                with m.If(~self.load_busy & (blocks == 0) & asked & ~self._back_ends):
                     m.d.comb += [self._front_ends.eq(1), self._beside.eq(~self._back_idle)]
                     m.next = "NEXT"
             with self._state(m, "STORE", "DRAIN"):

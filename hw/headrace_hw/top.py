@@ -16,14 +16,15 @@ from .buffer import Buffer
 from .csr import Registers
 from .lanes import Lanes
 from .layouts import layout
+from .loader import Loaders
 from .maxima import Maxima
 from .reads import ReadSide
 from .requant import Requant
 from .sequencer import Sequencer
 from .shapes import Table, pixels_layout
+from .storer import Storer
 from .tables import TableLoader
 from .totals import Totals
-from .transfer import Loader, Storer
 from .writeback import WriteBack
 from .writer import BlockWriter
 
@@ -58,7 +59,7 @@ class Top(wiring.Component):
         m.submodules.requant = requant = Requant(config)
         m.submodules.pixels = pixels = Buffer(pixels_layout(config))
         m.submodules.aligner = aligner = WriteAligner(config)
-        m.submodules.loader = loader = Loader(config)
+        m.submodules.loaders = loaders = Loaders(config)
         m.submodules.storer = storer = Storer(config)
         m.submodules.writer = writer = BlockWriter(config.burst_beats)
         descriptor, coming = sequencer.descriptor, sequencer.coming
@@ -83,7 +84,19 @@ class Top(wiring.Component):
         # Reads: descriptors to the sequencer, activations to the loader, tables, streams to the lanes.
         for port in range(config.read_ports):
             connect(m, reads.axi[port], flipped(self.axi_read[port]))
-        connect(m, sequencer.o_read, reads.i_block)
+            block = reads.beat[port]
+            chosen = sequencer.read_port == port
+            m.d.comb += [
+                reads.i_block[port].valid.eq(sequencer.o_read.valid & chosen),
+                reads.i_block[port].payload.eq(sequencer.o_read.payload),
+                loaders.i[port].valid.eq(block.valid & block.of_block & loaders.expects[port]),
+                loaders.i[port].payload.eq(block.data),
+                reads.block_ready[port].eq(
+                    Mux(loaders.expects[port], loaders.i[port].ready, ~sequencer.blocks_wait if port == 0 else 0)
+                ),
+            ]
+            with m.If(chosen):
+                m.d.comb += sequencer.o_read.ready.eq(reads.i_block[port].ready)
         block = reads.beat[0]
         block_valid = block.valid & block.of_block
         m.d.comb += [
@@ -95,10 +108,12 @@ class Top(wiring.Component):
             reads.switch.eq(sequencer.lanes_start),
             reads.clear.eq(sequencer.forget),
             reads.blocks_first.eq(~sequencer.running),  # the coming layer waits for its tables
-            reads.block_ready.eq(Mux(sequencer.loading, loader.i.ready, ~sequencer.blocks_wait)),
-            loader.i.valid.eq(block_valid & sequencer.loading),
-            loader.i.payload.eq(block.data),
-            loader.x_address.eq(sequencer.load_address),
+            loaders.start.eq(sequencer.load_start),
+            loaders.clear.eq(sequencer.forget),
+            loaders.x_address.eq(coming.x_address),
+            loaders.x_stride.eq(coming.in_plane),
+            loaders.blocks.eq(coming.in_channels),
+            loaders.beats.eq(coming.beats),
             tables.start.eq(sequencer.table_start),
             tables.bank.eq(sequencer.coming_bank),
             tables.i.valid.eq(block_valid & sequencer.tabling),
@@ -159,11 +174,11 @@ class Top(wiring.Component):
             requant.uniform.eq(descriptor.uniform),
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
-            sequencer.load_busy.eq(loader.busy | aligner.loads),
+            sequencer.load_busy.eq(loaders.busy | aligner.loads),
             # A load can run beside a layer, whose results do not wait.
-            loader.o.ready.eq(~writeback.o.valid),
-            aligner.i.valid.eq(loader.o.valid | writeback.o.valid),
-            aligner.i.payload.eq(Mux(writeback.o.valid, writeback.o.payload.as_value(), loader.o.payload.as_value())),
+            loaders.go.eq(~writeback.o.valid),
+            aligner.i.valid.eq(loaders.o.valid | writeback.o.valid),
+            aligner.i.payload.eq(Mux(writeback.o.valid, writeback.o.payload.as_value(), loaders.o.payload.as_value())),
         ]
         with m.If(sequencer.lanes_start):  # the layer before may be `descriptor` still
             for name in ("in_channels", "taps", "in_plane", "words", "phases", "slot_shift", "maximum", "code_tables"):

@@ -1,7 +1,7 @@
 """Between DRAM and the activation memory: where the network's input and output lie in DRAM, and what moves them.
 
 A tensor that is moved as a whole lies there as on the chip. Of one that is moved in bands DRAM holds all rows, of
-whole beats each, so that every band of every plane is one block. A LOAD moves blocks of one size at equal distances.
+whole beats each, so that every band of every plane is one block. A LOAD moves blocks of one size at equal distances, over all read ports in turn.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def loads(transfer: Transfer, place: Placement, x: Placement, config: Config) ->
     result: Descriptors = []
     for strip in range(place.strips):
         if place == replace(x, base=place.base, order=place.order):
-            runs = [Run(strip * size, place.base, size)]
+            runs = [Run(strip * size, place.base, size).spread(config.read_ports)]
         else:
             orders = (_blocks(transfer.row, place, x, strip, by_phase) for by_phase in (False, True))
             runs = min((_runs(blocks) for blocks in orders), key=len)
@@ -85,6 +85,14 @@ class Run:
     count: int = 1
     stride: int = 0
     x_stride: int = 0
+
+    def spread(self, ports: int) -> Run:
+        """The same bytes in more blocks, where one would leave ports idle and they can be cut evenly."""
+        for count in (2, 3, 5, 7) if ports > 1 and self.count == 1 else ():
+            size = self.size // count
+            if size * count == self.size and size % BEAT_BYTES == 0 and size < 1 << 16:
+                return Run(self.address, self.x_address, size, count, size, size)
+        return self
 
     def goes_on(self, address: int, x_address: int, size: int) -> bool:
         """Whether a block is the next one; from the second one on there is a distance to keep."""

@@ -81,7 +81,6 @@ class Bench:
         self.profile: list[dict[str, int]] = []
         self.failures: list[dict[str, int]] = []
         self.gaps: list[tuple[bool, int]] = []
-        self.loaded: list[int] = []
         self.loads_beside = 0  # beats
         self.finished = self.busy_cycles = self.run_cycles = self.clear_cycles = 0
 
@@ -96,14 +95,15 @@ class Bench:
     async def datapath(self, ctx: Any) -> None:
         dut = self.dut
         beats: deque[tuple[int, int, int, int, int]] = deque()  # data, error, of a block, lane, layer
-        wait = load_busy = writing = tabling = 0
+        wait = load_busy = to_load = writing = tabling = 0
         tables_done, results_left, lanes_half = False, 0, 0
         lanes_left: int | None = None  # cycles; None: not started
         requested = 0  # layers whose streams have been
         ctx.set(dut.stalled_lanes, STALLED)
         while True:
             willing = next(self.willing)
-            show = bool(beats) and not wait and willing and not (beats[0][2] and ctx.get(dut.blocks_wait))
+            blocked = bool(beats) and beats[0][2] and not to_load and ctx.get(dut.blocks_wait)
+            show = bool(beats) and not wait and willing and not blocked
             data, error, block, lane, half = beats[0] if show else (0x5A5A, 1, 1, 0, 0)
             shown = {"valid": show, "data": data, "error": error, "of_block": block, "lane": lane, "layer": half}
             ctx.set(dut.beat, [shown])
@@ -113,7 +113,7 @@ class Bench:
             ctx.set(dut.reader_idle, not beats)
             ctx.set(dut.streams_requested, not streams_wait)
             ctx.set(dut.streams_ended, lanes_half not in streams_wait)
-            ctx.set(dut.load_busy, load_busy > 0)
+            ctx.set(dut.load_busy, to_load + load_busy > 0)
             ctx.set(dut.o_write.ready, willing and not writing)
             ctx.set(dut.writes_idle, not writing)
             ctx.set(dut.write_done, writing == 1)
@@ -124,13 +124,13 @@ class Bench:
             ctx.set(dut.results_idle, results_left == 0)
             read_ready, write_ready = willing and not blocks_wait, willing and not writing
             signals = (dut.o_read.valid, dut.o_read.payload, dut.o_write.valid, dut.o_write.payload)
-            strobes = (dut.load_address, dut.store_start, dut.table_start, dut.stream_request)
+            strobes = (dut.load_start, dut.store_start, dut.table_start, dut.stream_request)
             starts = (dut.lanes_clear, dut.lanes_start, dut.coming_bank, dut.layer_start)
             states = (dut.loading, dut.tabling, dut.running, dut.clear, dut.forget, dut.busy, dut.finish, dut.fail)
             reports = (dut.error, dut.o_profile.valid, dut.o_profile.payload)
             _, _, *values = await ctx.tick().sample(*signals, *strobes, *starts, *states, *reports)
             read, block_read, write, block_write = values[:4]
-            load_address, store_start, table_start, stream_request = values[4:8]
+            load_start, store_start, table_start, stream_request = values[4:8]
             lanes_clear, lanes_start, coming_bank, layer_start = values[8:12]
             loading, tabling_now, running, clear, forget, busy, finish, fail = values[12:20]
             error_now, profiled, entry = values[20:]
@@ -142,10 +142,10 @@ class Bench:
                 tables_done = tabling == 0
             if show:
                 beats.popleft()
-                load_busy = 4 if loading else 0
-                if loading:
-                    self.loaded.append(load_address)
+                if to_load:
+                    to_load -= 1
                     self.loads_beside += running
+                    load_busy = 4
             wait = max(wait - 1, 0)
             if read and read_ready:
                 self.events.append(("read", block_read.address, block_read.beats))
@@ -156,6 +156,12 @@ class Bench:
                 wait = self.latency
                 if table_start:
                     tabling, tables_done = 2, False
+            if load_start:
+                coming = plain(ctx.get(dut.coming))
+                to_load = coming["in_channels"] * coming["beats"]
+                self.events.append(("load", coming["x_address"]))
+            if forget:
+                to_load = 0
             if stream_request:
                 assert not streams_wait and ctx.get(dut.streams_known)
                 beats.extend(

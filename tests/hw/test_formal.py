@@ -18,7 +18,7 @@ needs_tools = pytest.mark.skipif(
 
 FIFO, BURST, WRITER = "amaranth.lib.fifo", "headrace_hw.burst", "headrace_hw.writer"
 READER, ARBITER, FETCHER = "headrace_hw.reader", "headrace_hw.arbiter", "headrace_hw.fetcher"
-BUFFER, TRANSFER = "headrace_hw.buffer", "headrace_hw.transfer"
+BUFFER, LOADER, STORER = "headrace_hw.buffer", "headrace_hw.loader", "headrace_hw.storer"
 READS, SEQUENCER = "headrace_hw.reads", "headrace_hw.sequencer"
 
 # Block, module, what its source says, and a bug in that place.
@@ -41,9 +41,11 @@ BUGS = {
     "WLAST a beat early": ("writer", WRITER, "axi.wlast.eq(left == 1)", "axi.wlast.eq(left == 2)"),
     "done before the answers": ("writer", WRITER, "~left.any() & ~waiting.any()", "~left.any()"),
     "hangs after an error": ("writer", WRITER, "take - answer)", "take - (answer & ~self.error))"),
-    "a beat overwrites bytes": ("loader", TRANSFER, "(left <= chunk) & self.o.ready", "(left <= chunk)"),
-    "bytes at one address": ("loader", TRANSFER, "address.eq(address + chunk)", "address.eq(address)"),
-    "half a beat": ("storer", TRANSFER, "last = number == chunks - 1", "last = number == 0"),
+    "a beat overwrites bytes": ("loader", LOADER, "(leaves & (count <= chunk))", "(count <= chunk)"),
+    "bytes at one address": ("loader", LOADER, "address.eq(address + chunk)", "address.eq(address)"),
+    "all blocks over one port": ("loader", LOADER, "self.x_stride << (ports - 1)", "self.x_stride"),
+    "two blocks in a word": ("loader_pairs", LOADER, "(count == BEAT_BYTES) & ~first", "(count == BEAT_BYTES)"),
+    "half a beat": ("storer", STORER, "last = number == chunks - 1", "last = number == 0"),
     "asks while it clears": ("reads", READS, "lane_request.valid) & ~self.clear", "lane_request.valid)"),
     "beats left while it clears": ("reads", READS, "self.block_ready | self.clear", "self.block_ready"),
     "idle before its writes": ("sequencer", SEQUENCER, "self.reader_idle & self.writes_idle", "self.reader_idle"),

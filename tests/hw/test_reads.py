@@ -22,11 +22,11 @@ def test_nothing_is_requested_in_a_cycle_of_clear(what: str) -> None:
     memories = [ReadMemory(axi, pattern("none"), latency=20) for axi in dut.axi]
 
     async def bench(ctx: Any) -> None:
-        ctx.set(dut.block_ready, 1)
+        ctx.set(dut.block_ready, 3)
         for delay in range(12):
             if what == "block":
-                ctx.set(dut.i_block.payload, {"address": 0x1000, "beats": 40})
-                ctx.set(dut.i_block.valid, 1)
+                ctx.set(dut.i_block[0].payload, {"address": 0x1000, "beats": 40})
+                ctx.set(dut.i_block[0].valid, 1)
             else:
                 for lane in range(CONFIG.lanes):
                     ctx.set(dut.i_stream.payload, {"lane": lane, "address": 0x1000 * lane, "beats": 40})
@@ -35,7 +35,7 @@ def test_nothing_is_requested_in_a_cycle_of_clear(what: str) -> None:
                 ctx.set(dut.i_stream.valid, 0)
                 ctx.set(dut.request, 1)
             await ctx.tick()
-            ctx.set(dut.i_block.valid, 0)
+            ctx.set(dut.i_block[0].valid, 0)
             ctx.set(dut.request, 0)
             for _ in range(delay):
                 await ctx.tick()
@@ -70,11 +70,11 @@ def test_ports_share_the_lanes() -> None:
                     assert beat.lane % 2 == port
 
     async def run(ctx: Any) -> None:
-        ctx.set(dut.block_ready, 1)
-        ctx.set(dut.i_block.payload, {"address": 0x9000, "beats": 40})
-        ctx.set(dut.i_block.valid, 1)
-        await ctx.tick().until(dut.i_block.ready)
-        ctx.set(dut.i_block.valid, 0)
+        ctx.set(dut.block_ready, 3)
+        ctx.set(dut.i_block[0].payload, {"address": 0x9000, "beats": 40})
+        ctx.set(dut.i_block[0].valid, 1)
+        await ctx.tick().until(dut.i_block[0].ready)
+        ctx.set(dut.i_block[0].valid, 0)
         for layer in range(3):
             streams = [(0x20000 * layer + 0x1000 * lane, beats[(lane + layer) % 4]) for lane in range(4)]
             for lane, (address, count) in enumerate(streams):
@@ -106,18 +106,18 @@ def test_lanes_wait_for_a_block(blocks_first: int) -> None:
     order: list[list[int]] = [[], []]
 
     async def bench(ctx: Any) -> None:
-        ctx.set(dut.block_ready, 1)
+        ctx.set(dut.block_ready, 3)
         ctx.set(dut.blocks_first, blocks_first)
         for lane in range(CONFIG.lanes):
             ctx.set(dut.i_stream.payload, {"lane": lane, "address": 0x1000 * lane, "beats": 20})
             ctx.set(dut.i_stream.valid, 1)
             await ctx.tick()
         ctx.set(dut.i_stream.valid, 0)
-        ctx.set(dut.i_block.payload, {"address": 0x9000, "beats": 100})
-        ctx.set(dut.i_block.valid, 1)
+        ctx.set(dut.i_block[0].payload, {"address": 0x9000, "beats": 100})
+        ctx.set(dut.i_block[0].valid, 1)
         ctx.set(dut.request, 1)
         await ctx.tick()
-        ctx.set(dut.i_block.valid, 0)
+        ctx.set(dut.i_block[0].valid, 0)
         ctx.set(dut.request, 0)
         for _ in range(400):
             _, _, *ports = await ctx.tick().sample(*(dut.beat[port] for port in range(2)))

@@ -8,10 +8,11 @@ from .drain import DrainHarness
 from .fetcher import FetcherHarness
 from .fifo import BufferedFIFOHarness, FIFOHarness
 from .harness import Harness
+from .loader import LoaderHarness, PairLoaderHarness
 from .reader import ReaderHarness
 from .reads import ReadsHarness
 from .splitter import SplitterHarness
-from .transfer import LoaderHarness, StorerHarness
+from .storer import StorerHarness
 from .writer import WriterHarness
 
 HARNESSES: dict[str, type[Harness]] = {
@@ -26,6 +27,7 @@ HARNESSES: dict[str, type[Harness]] = {
         ReaderHarness,
         WriterHarness,
         LoaderHarness,
+        PairLoaderHarness,
         StorerHarness,
         ReadsHarness,
         DrainHarness,

@@ -31,8 +31,8 @@ class ReadsHarness(Harness):
         for _, member, value in dut.signature.flatten(dut):
             if member.flow == wiring.In:
                 self.free(m, Value.cast(value))
-        for name in ("i_block", "i_stream"):
-            m.d.comb += Assume(getattr(dut, name).payload.address[:3] == 0)
+        for asked in (*dut.i_block, dut.i_stream):
+            m.d.comb += Assume(asked.payload.address[:3] == 0)
 
         quiet = []
         for axi, tags in zip(dut.axi, fifos.made, strict=True):

@@ -40,7 +40,7 @@ class After(Enum):
 class Block:
     beats: int
     after: After = After.DESCRIPTOR
-    beat_cycles: int = 1
+    beat_cycles: float = 1.0
 
 
 class Blocks:

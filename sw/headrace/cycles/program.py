@@ -147,8 +147,12 @@ class Timeline:
         return max(1, BEAT_BYTES // self.config.pixels)
 
     def _load_blocks(self, fields: Mapping[str, int]) -> list[Block]:
-        first = Block(fields["beats"], After.DESCRIPTOR, self._beat_cycles)
-        return [first, *[replace(first, after=After.BLOCK)] * (fields["in_channels"] - 1)]
+        """Those that come over port 0: of as many as there are on others, or one more."""
+        ports = self.config.read_ports
+        busy = min(ports, fields["in_channels"])
+        written = busy * BEAT_BYTES / min(2 * BEAT_BYTES, self.config.pixels)
+        first = Block(fields["beats"], After.DESCRIPTOR, max(1.0, busy / self.memory.beats_per_cycle, written))
+        return [first, *[replace(first, after=After.BLOCK)] * (-(-fields["in_channels"] // ports) - 1)]
 
     def _loads_beside(
         self, loads: Sequence[Mapping[str, int]], ahead: Blocks, end: int, port: Port
@@ -157,7 +161,7 @@ class Timeline:
         result, blocks = list[DescriptorCycles](), 0
         for load in loads:
             begin = round(ahead.reach(blocks, port) + costs.DESCRIPTOR_CHECK) + 1
-            blocks += 1 + load["in_channels"]
+            blocks += 1 + len(self._load_blocks(load))
             done = round(ahead.reach(blocks - 1, port) + costs.LOAD_END)
             cycles = max(done - end - 1, 0)
             end = max(done, end)

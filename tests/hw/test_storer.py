@@ -1,4 +1,4 @@
-"""Loader and Storer against plain copies of bytes."""
+"""Storer against plain copies of bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from headrace.config import Config
 from headrace_hw.activations import ActivationMemory
-from headrace_hw.transfer import Loader, Storer
-from hw.streams import PATTERNS, contract, pattern, receive, send, simulate
+from headrace_hw.storer import Storer
+from hw.streams import PATTERNS, contract, pattern, receive, simulate
 
 CONFIGS = [Config(f"P{pixels}", lanes=1, pixels=pixels, x_words=256 // pixels) for pixels in (1, 2, 4, 8, 16)]
 BLOCKS = {
@@ -34,52 +34,6 @@ async def start(ctx: Any, dut: Any, address: int, **settings: int) -> None:
     await ctx.tick()
     ctx.set(dut.start, 0)
     ctx.set(dut.x_address, 0)  # taken at start
-
-
-@pytest.mark.parametrize("back_pressure", PATTERNS)
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-def test_loader(config: Config, back_pressure: str) -> None:
-    dut = Loader(config)
-    dice = random.Random(config.pixels)
-    memory, expected = bytearray(config.x_bytes), bytearray(config.x_bytes)
-
-    async def write(ctx: Any) -> None:
-        willing = pattern(back_pressure, 2)
-        while True:
-            ready = next(willing)
-            ctx.set(dut.o.ready, ready)
-            _, _, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
-            assert payload.load or not valid
-            for n in range(config.pixels):
-                if valid and ready and payload.mask >> n & 1:
-                    memory[(payload.address + n) % config.x_bytes] = payload.data[n]
-
-    async def feed(ctx: Any) -> None:
-        willing = pattern(back_pressure, 1)
-        for address, beats in BLOCKS.values():
-            words = [dice.getrandbits(64) for _ in range(beats)]
-            for n, word in enumerate(words):
-                ctx.set(dut.x_address, (address + 8 * n) % config.x_bytes)
-                await send(ctx, dut.i, [word], willing)
-                ctx.set(dut.x_address, 0)  # taken with the beat
-            while ctx.get(dut.busy):
-                await ctx.tick()
-            for n, byte in enumerate(b"".join(word.to_bytes(8, "little") for word in words)):
-                expected[(address + n) % config.x_bytes] = byte
-            assert memory == expected
-
-    simulate(dut, feed, background=[write, contract(dut.o)])
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-def test_loader_writes_a_chunk_per_cycle(config: Config) -> None:
-    dut = Loader(config)
-
-    async def feed(ctx: Any) -> None:
-        ctx.set(dut.o.ready, 1)
-        await send(ctx, dut.i, range(100))
-
-    assert simulate(dut, feed) <= 100 * 8 // min(8, config.pixels) + 1
 
 
 def memory_bench(dut: Storer, memory: bytearray, delay: int) -> Any:

@@ -1,4 +1,4 @@
-"""Beats into the activation memory, and out of it."""
+"""STORE: beats out of the activation memory."""
 
 from __future__ import annotations
 
@@ -11,46 +11,7 @@ from headrace.config import Config
 from headrace.isa import BEAT_BYTES
 
 from .activations import ActivationMemory
-from .shapes import address_bits, masked_write_layout
-
-
-class Loader(wiring.Component):
-    """Writes each beat to the activation memory at the `x_address` that comes with it; min(8, P) bytes per cycle.
-
-    `busy`: bytes of a beat have not left through `o` yet.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        super().__init__(
-            {
-                "x_address": In(address_bits(config)),
-                "i": In(stream.Signature(64)),
-                "o": Out(stream.Signature(masked_write_layout(config))),
-                "busy": Out(1),
-            }
-        )
-
-    def elaborate(self, _platform: object) -> Module:
-        m = Module()
-        chunk = min(BEAT_BYTES, self._config.pixels)
-        beat = Signal(64)
-        left = Signal(range(BEAT_BYTES + 1))
-        address = Signal(address_bits(self._config))
-        m.d.comb += [
-            self.i.ready.eq((left == 0) | ((left <= chunk) & self.o.ready)),
-            self.o.valid.eq(left != 0),
-            self.o.payload.load.eq(1),
-            self.o.payload.address.eq(address),
-            self.o.payload.data.as_value().eq(beat[: 8 * chunk]),
-            self.o.payload.mask.eq((1 << chunk) - 1),
-            self.busy.eq(left != 0),
-        ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [beat.eq(beat >> (8 * chunk)), left.eq(left - chunk), address.eq(address + chunk)]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [beat.eq(self.i.payload), left.eq(BEAT_BYTES), address.eq(self.x_address)]
-        return m
+from .shapes import address_bits
 
 
 class Storer(wiring.Component):
