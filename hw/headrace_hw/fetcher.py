@@ -25,8 +25,9 @@ class LaneStream(data.StructLayout):
 class LaneFetcher(wiring.Component):
     """Requests the lanes' streams in bursts, round robin, and sorts the beats into one FIFO per lane.
 
-    A lane is served while it has beats left to request and room for `burst_beats` beats, those under way
-    counted, so `i_beat` is always ready. A burst crosses no 4 KiB boundary. One burst every five cycles at most.
+    A lane is served while it has beats left to request and room for `burst_beats` beats, those under way counted, so
+    `i_beat` is always ready; before others, while it has no more than half a burst. A burst crosses no 4 KiB boundary.
+    One burst every five cycles at most.
 
     Two layers at a time: streams that are set by `i_stream` (always ready) are those of the coming layer. `request` (a
     pulse, when all of them are set and `requested` is high) lets them be requested, behind those of the present layer.
@@ -69,6 +70,7 @@ class LaneFetcher(wiring.Component):
         m = Module()
         wants = Signal(self.lanes)  # beats left to request
         room = Signal(self.lanes)  # FIFO room for a whole burst
+        short = Signal(self.lanes)  # at most half a burst there or under way
         issue = Signal()
         index = Signal(range(self.lanes))
         beats = Signal(9)
@@ -89,6 +91,7 @@ class LaneFetcher(wiring.Component):
                 queue.r_en.eq(self.lane[n].ready & ~self.ended[n]),
                 taken.eq(queue.r_rdy & queue.r_en),
                 room[n].eq(credit >= burst_beats),
+                short[n].eq(credit >= depth - burst_beats // 2),
             ]
             m.d.sync += credit.eq(credit + taken - Mux(issue & (index == n), beats, 0))
             with m.If(set_stream.valid & (set_stream.p.lane == n)):
@@ -99,11 +102,19 @@ class LaneFetcher(wiring.Component):
                 m.d.sync += self.ended[n].eq(end)
 
         m.d.comb += self.requested.eq(~wants.any())
-        self._request(m, wants, coming, room, issue, index, beats)
+        self._request(m, wants, coming, room, short, issue, index, beats)
         return ResetInserter(self.clear)(m)
 
     def _request(
-        self, m: Module, wants: Signal, coming: Signal, room: Signal, issue: Signal, index: Signal, beats: Signal
+        self,
+        m: Module,
+        wants: Signal,
+        coming: Signal,
+        room: Signal,
+        short: Signal,
+        issue: Signal,
+        index: Signal,
+        beats: Signal,
     ) -> None:
         """Choose a lane, look its stream up, note what will be left, request a burst.
 
@@ -149,8 +160,12 @@ class LaneFetcher(wiring.Component):
         with m.If(self.request):
             m.d.sync += [wants.eq(coming), begun.eq(0), half.eq(~half)]
 
-        able = wants & room
-        m.d.sync += pool.eq(Mux((able & ~served).any(), able & ~served, able))
+        able, first = Signal(self.lanes), Signal(self.lanes)
+        m.d.comb += [
+            able.eq(wants & room),
+            first.eq(Mux((able & short).any(), able & short, able)),
+        ]
+        m.d.sync += pool.eq(Mux((first & ~served).any(), first & ~served, first))
         with m.FSM():
             with m.State("WAIT"), m.If(able.any()):
                 m.next = "CHOOSE"

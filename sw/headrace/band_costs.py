@@ -18,7 +18,7 @@ from .network import AveragePool2d, Conv2d, MaxPool2d
 from .placement import Placement
 from .prefetch import free_from
 from .strips import group_tensors
-from .transfers import in_dram, loads
+from .transfers import in_dram, load_beat_cycles, loads
 
 DESCRIPTOR_CYCLES = 150
 """What a LAYER descriptor takes beside its work, while nothing else runs."""
@@ -90,7 +90,8 @@ class Costs:
         whole = in_dram(cut, cut.loads, places, self.graph.tensors[self.graph.loads[0].tensor].shape)
         for load, first in zip(cut.loads, free_from(cut, places), strict=True):
             moves = loads(load, places[load.tensor], replace(whole, order=None), self.config)
-            takes = sum(one["beats"] * one["in_channels"] + TRANSFER_CYCLES for one in moves)
+            beats = sum(one["beats"] * one["in_channels"] for one in moves)
+            takes = beats * load_beat_cycles(self.config) + TRANSFER_CYCLES * len(moves)
             total += max(takes - sum(idle for _, idle in runs[first : load.before]), 0.0)
         return total
 

@@ -31,7 +31,7 @@ from .tables import (
     to_bytes,
     xor,
 )
-from .transfers import in_dram, loads, stores
+from .transfers import in_dram, load_beat_cycles, loads, stores
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def link(
         cursor += part.table_bytes + part.stream_bytes
     program: list[dict[str, int]] = []
     first: dict[int, int] = {}
-    own = load_ahead([next(bands[op.number]) for op in graph.ops], ahead)
+    runs = [next(bands[op.number]) for op in graph.ops]
+    own = load_ahead(runs, ahead, load_beat_cycles(config))
     for op, before, descriptors_of_op in zip(graph.ops, moves[:-1], own, strict=True):
         program += before
         first.setdefault(op.number, len(program))

@@ -47,10 +47,12 @@ def free_from(graph: Graph, places: Sequence[Placement]) -> list[int]:
 
 
 def load_ahead(
-    ops: Sequence[Sequence[LayerRun]], loads: Mapping[tuple[int, int], Sequence[Descriptor]]
+    ops: Sequence[Sequence[LayerRun]],
+    loads: Mapping[tuple[int, int], Sequence[Descriptor]],
+    beat_cycles: float,
 ) -> list[list[Descriptor]]:
     """The program of every operation: its LAYER descriptors and LOADs behind them. Those of `loads[first, due]` may run
-    beside operations `first` to `due` - 1, at least one.
+    beside operations `first` to `due` - 1, at least one. A beat takes `beat_cycles`.
 
     A LOAD's beats are written while no results are. The front takes it and the tables of the layer behind it one after
     the other, so each LAYER gets the first LOADs that leave time for those. What remains waits for the last LAYER.
@@ -58,13 +60,13 @@ def load_ahead(
     slots = [(number, cut) for number, cuts in enumerate(ops) for cut in range(len(cuts))]
     runs = [ops[number][cut] for number, cut in slots]
     tables = [run.descriptor["beats"] + LOAD_CYCLES for run in runs[1:]] + [0]
-    left = [run.cycles - max(run.writes, beats) for run, beats in zip(runs, tables, strict=True)]
+    left: list[float] = [run.cycles - max(run.writes, beats) for run, beats in zip(runs, tables, strict=True)]
     behind: list[list[Descriptor]] = [[] for _ in slots]
     for (first, due), descriptors in sorted(loads.items()):
         own = [slot for slot, (number, _) in enumerate(slots) if first <= number < due]
         slot = own[0]
         for descriptor in descriptors:
-            takes = descriptor["beats"] * descriptor["in_channels"] + LOAD_CYCLES
+            takes = descriptor["beats"] * descriptor["in_channels"] * beat_cycles + LOAD_CYCLES
             while slot < own[-1] and left[slot] < takes:
                 slot += 1
             behind[slot].append(descriptor | {"beside": int(left[slot] > 0)})

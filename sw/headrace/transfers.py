@@ -1,7 +1,8 @@
 """Between DRAM and the activation memory: where the network's input and output lie in DRAM, and what moves them.
 
-A tensor that is moved as a whole lies there as on the chip. Of one that is moved in bands DRAM holds all rows, of
-whole beats each, so that every band of every plane is one block. A LOAD moves blocks of one size at equal distances, over all read ports in turn.
+A tensor that is moved as a whole lies there as on the chip. Of one that is moved in bands DRAM holds all rows, of whole
+beats each, so that every band of every plane is one block. A LOAD moves blocks of one size at equal distances, over all
+read ports in turn.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ def loads(transfer: Transfer, place: Placement, x: Placement, config: Config) ->
             for run in runs
         ]
     return result
+
+
+def load_beat_cycles(config: Config) -> float:
+    """Of a beat of a LOAD: what all read ports bring, if the memory does, and the activation memory takes."""
+    return max(1 / config.read_ports, BEAT_BYTES / min(2 * BEAT_BYTES, config.pixels))
 
 
 def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> Descriptors:

@@ -137,6 +137,37 @@ def test_lanes_take_turns() -> None:
     assert [beats for _, beats in memory.bursts] == [4] * 4 + [16] * 12 + [12] * 4  # so that all begin soon
 
 
+def test_a_lane_that_runs_short_comes_first() -> None:
+    """Of four with room for a burst, three have most of another one left."""
+    dut = LaneFetcher(4, 32, 16)
+    order: list[int] = []
+
+    async def answer(ctx: Any, count: int) -> None:
+        """Take so many requests, and give their beats."""
+        for _ in range(count):
+            (request,) = await receive(ctx, dut.o_request, 1)
+            order.append(request["address"] // 0x4000)
+            for beat in range(request["beats"]):
+                last = beat == request["beats"] - 1
+                ctx.set(dut.i_beat.payload, {"data": beat, "tag": request["tag"], "last": last})
+                ctx.set(dut.i_beat.valid, 1)
+                await ctx.tick()
+            ctx.set(dut.i_beat.valid, 0)
+
+    async def bench(ctx: Any) -> None:
+        for lane in range(4):
+            await send(ctx, dut.i_stream, [{"lane": lane, "address": 0x4000 * lane, "beats": 400}])
+        await begin(ctx, dut)
+        await answer(ctx, 8)
+        for lane, beats in enumerate((5, 5, 5, 20)):
+            await receive(ctx, dut.lane[lane], beats)
+        await ctx.tick().repeat(10)
+        await answer(ctx, 4)
+
+    simulate(dut, bench)
+    assert order == [*range(4), *range(4), 0, 3, 1, 2]  # lane 0's turn came while nothing else had room
+
+
 def test_clear_forgets_streams_and_beats() -> None:
     bench = Bench(2, 32, 16)
     fetcher = bench.fetcher

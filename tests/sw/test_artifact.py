@@ -23,7 +23,7 @@ from headrace.session import Session
 from networks import conv2d, linear
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "tiny.hrz"
-GOLDEN_SHA256 = "adb10e6645ebc7e64454f64694e2893f71bb55991d55c93dda53c2df4a7a8a06"
+GOLDEN_SHA256 = "8a6ff77a2892e4a6ef0ebde3b765033702b1375c644a82cc788625320e333f7e"
 GOLDEN_OUTPUT = [[-94, -128, 88, -21, -12], [-118, -128, 108, -18, -128]]
 PREFIX = 20
 

@@ -26,7 +26,7 @@ from headrace.session import Session
 from networks import conv2d, linear, random_input, scales, sparse, tiny_lenet
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "batch.hrz"
-GOLDEN_SHA256 = "2a5031b13d3e87c39a724302443f4cacd6407514c3977c662b262596c5f05213"
+GOLDEN_SHA256 = "962de0cbec8e7ed1b6e6bcb7a8deb584db4ff743d3e91c6f542fcb0235635197"
 SMALL = CONFIGS["small"]
 
 

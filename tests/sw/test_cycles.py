@@ -154,7 +154,7 @@ def test_streams_are_asked_for_while_tables_come(idle: float) -> None:
     tables = Blocks(0, [Block(32), Block(200)], mark=12)
     known = tables.reach_mark(port)
     front = Front(port, tables, 0, NEVER, idle, Blocks(2, [Block(32)]))
-    needs = [StreamNeed([4, 16], [0.0, 40.0], [-NEVER, 30.0])] * 2
+    needs = [StreamNeed([4, 16], [0.0, 40.0], [-NEVER, 30.0], [-NEVER, 30.0])] * 2
     arrivals, requested = port.serve(known + costs.STREAMS_KNOWN, needs, front)
     assert all(second > front.start for _, second in arrivals)
     assert requested >= front.begin + 30
@@ -185,11 +185,20 @@ def test_lanes_start_while_results_are_on_their_way(known: float, left: float, s
 def test_lanes_take_turns_from_layer_to_layer() -> None:
     config = CONFIGS["demo"]
     port = Port(Memory(1.0, 10), config)
-    one, none = StreamNeed([4], [0.0], [-NEVER]), StreamNeed([], [], [])
+    one, none = StreamNeed([4], [0.0], [-NEVER], [-NEVER]), StreamNeed([], [], [], [])
     front = Front(port, Blocks(0, [Block(8)]), 0, NEVER, -NEVER, Blocks(0, []))
     port.serve(0, [one, none, none], front)
     ((first,), (second,), _), _ = port.serve(0, [one, one, none], front)
     assert second < first
+
+
+def test_a_lane_that_runs_short_comes_first() -> None:
+    port = Port(Memory(1.0, 10), CONFIGS["demo"])
+    front = Front(port, Blocks(0, [Block(8)]), 0, NEVER, -NEVER, Blocks(0, []))
+    slow, fast = (StreamNeed([4, 16], [0.0, 40.0], [-NEVER, -NEVER], [-NEVER, short]) for short in (500.0, -NEVER))
+    arrivals, _ = port.serve(0, [slow, slow, fast], front)
+    assert [first for first, _ in arrivals] == sorted(first for first, _ in arrivals)
+    assert arrivals[2][1] < arrivals[0][1] < arrivals[1][1]
 
 
 @pytest.mark.parametrize(("beats", "latency"), [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (1, -1)])

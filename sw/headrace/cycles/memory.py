@@ -39,6 +39,8 @@ class StreamNeed:
     """When the first symbol of each burst would be decoded."""
     room: list[float]
     """When the lane has taken so many beats that it has room for each burst; -NEVER where it has from the start."""
+    short: list[float]
+    """When it has no more than half a burst of those before left; -NEVER where it has not from the start."""
 
 
 class Port:
@@ -74,11 +76,15 @@ class Port:
         arrivals: list[list[float]] = [[] for _ in lanes]
         lead = [-NEVER] * len(lanes)  # when lanes would have to begin so that no burst so far were late
 
-        def room(number: int) -> float:
-            turn, lane = len(arrivals[number]), lanes[number]
-            if turn == len(lane.room):
+        def when(number: int, times: Sequence[float]) -> float:
+            """Of the lane's next burst."""
+            turn = len(arrivals[number])
+            if turn == len(times):
                 return NEVER
-            return asked if lane.room[turn] == -NEVER else max(front.begin, lead[number]) + lane.room[turn]
+            return asked if times[turn] == -NEVER else max(front.begin, lead[number]) + times[turn]
+
+        def room(number: int) -> float:
+            return when(number, lanes[number].room)
 
         left, count = sum(len(lane.needed) for lane in lanes), len(lanes)
         free, requested = asked + costs.STREAM_REQUEST, asked
@@ -96,9 +102,8 @@ class Port:
                     rooms, begin = [room(number) for number in range(count)], front.begin
                 continue
             block_turn = True
-            number = next(
-                n for n in ((self._served + step) % count for step in range(1, count + 1)) if rooms[n] <= issue
-            )
+            able = [n for n in ((self._served + step) % count for step in range(1, count + 1)) if rooms[n] <= issue]
+            number = next((n for n in able if when(n, lanes[n].short) <= issue), able[0])
             lane, turn = lanes[number], len(arrivals[number])
             first = self.burst(issue, lane.beats[turn], self.stream_beat_cycles)
             arrivals[number].append(first)

@@ -218,14 +218,20 @@ class Timeline:
         stream, firsts = self._streams[number][0], self._bursts(self._streams[number][0])
         beats = np.diff(firsts, append=stream.beats).tolist()
         if not stream.rows:
-            return StreamNeed(beats, [0.0] * firsts.size, [-NEVER] * firsts.size)
+            return StreamNeed(beats, [0.0] * firsts.size, *[[-NEVER] * firsts.size] * 2)
         decoded = self._times[number].decoded
         last = decoded.size - 1
         needed = decoded[np.minimum(np.searchsorted(stream.beat, firsts), last)]
-        taken = firsts + self.config.burst_beats - self.config.fifo_beats
-        place = np.minimum(np.searchsorted(stream.beat, taken - 1), last)
-        room = np.where(taken <= 0, -NEVER, decoded[place])
-        return StreamNeed(beats, needed.tolist(), room.tolist())
+
+        def when_taken(beats: IntArray) -> list[float]:
+            place = np.minimum(np.searchsorted(stream.beat, beats - 1), last)
+            result: list[float] = np.where(beats <= 0, -NEVER, decoded[place]).tolist()
+            return result
+
+        burst = self.config.burst_beats
+        return StreamNeed(
+            beats, needed.tolist(), when_taken(firsts + burst - self.config.fifo_beats), when_taken(firsts - burst // 2)
+        )
 
     def _late(self, stream: LaneStream, times: SymbolTimes, arrival: NDArray[np.float64]) -> IntArray | None:
         """How much later each symbol is decoded as its beats arrive then; None where they are all in time."""
