@@ -42,7 +42,7 @@ class Reads:
             longest=self.config.burst_beats,
         )
         self.sinks = [Sink(self.bench, f"lane_{n}", pattern(given["sink"], n)) for n in range(lanes)]
-        self.blocks = Source(self.bench, "i_block", pattern("none"))
+        self.blocks = Source(self.bench, "i_block_0", pattern("none"))
         self.streams = Source(self.bench, "i_stream", pattern("random", 7))
         self.clear, self.block_ready = Pin(self.bench, "clear"), Pin(self.bench, "block_ready", 1)
         self.request, self.switch = Pin(self.bench, "request"), Pin(self.bench, "switch")

@@ -148,11 +148,13 @@ class Timeline:
 
     def _load_blocks(self, fields: Mapping[str, int]) -> list[Block]:
         """Those that come over port 0: of as many as there are on others, or one more."""
-        ports = self.config.read_ports
-        busy = min(ports, fields["in_channels"])
-        written = busy * BEAT_BYTES / min(2 * BEAT_BYTES, self.config.pixels)
-        first = Block(fields["beats"], After.DESCRIPTOR, max(1.0, busy / self.memory.beats_per_cycle, written))
-        return [first, *[replace(first, after=After.BLOCK)] * (-(-fields["in_channels"] // ports) - 1)]
+        ports, count = self.config.read_ports, fields["in_channels"]
+        own = -(-count // ports)
+        written = count / own * BEAT_BYTES / min(2 * BEAT_BYTES, self.config.pixels)
+        first = Block(
+            fields["beats"], After.DESCRIPTOR, max(1.0, min(ports, count) / self.memory.beats_per_cycle, written)
+        )
+        return [first, *[replace(first, after=After.BLOCK)] * (own - 1)]
 
     def _loads_beside(
         self, loads: Sequence[Mapping[str, int]], ahead: Blocks, end: int, port: Port
