@@ -43,7 +43,7 @@ CONFIGS = {
         Config("r8x2", lanes=8, pixels=2, x_words=512, read_ports=2, **_SMALL),
         Config("r3x2", lanes=3, pixels=2, x_words=1024, **_SMALL),
         Config("r1x1", lanes=1, pixels=1, x_words=2048, **_SMALL | {"acc_words": 64, "code_tables": 1}),
-        Config("r2x16", lanes=2, pixels=16, x_words=128, **_SMALL | {"acc_words": 8}),
+        Config("r2x16", lanes=2, pixels=16, x_words=128, read_ports=2, **_SMALL | {"acc_words": 8}),
     )
 }
 """Small memories, so that many layers need strips over lanes or several passes, and some fit none; one code, too."""

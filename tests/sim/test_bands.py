@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import headrace.compile
+import headrace.link
 from dags import random_dag
 from headrace.artifact import Artifact
 from headrace.banding import banded
@@ -28,12 +29,15 @@ from headrace_sim.network_check import bandwidth
 from networks import random_input
 from random_layers import library
 from sw.test_bands import networks, random_segments
+from sw.test_prefetch import as_if_there_were_time
 
 pytestmark = pytest.mark.slow
 NARROW = {
     "tiny": replace(CONFIGS["tiny"], x_words=4096, acc_words=256),
     "small": replace(CONFIGS["small"], x_words=1024, acc_words=64),
 }
+WIDE = Config("wide", lanes=2, pixels=16, x_words=256, acc_words=32, read_ports=2)
+"""Both read ports' beats go to one word."""
 RANDOM = 20
 """Networks with segments at random, for each configuration."""
 
@@ -61,22 +65,25 @@ def test_networks_that_do_not_fit(name: str, config: str) -> None:
     assert abs(estimate(image).cycles / cycles - 1) <= 0.05
 
 
-@pytest.mark.parametrize("config", NARROW)
-def test_random_segments(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    equal = 0
+@pytest.mark.parametrize("config", [*NARROW.values(), WIDE], ids=lambda config: config.name)
+def test_random_segments(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads run beside layers wherever their bytes are free, also where results leave them no time."""
+    equal = loads = 0
+    monkeypatch.setattr(headrace.link, "load_ahead", as_if_there_were_time)
     for seed in range(RANDOM):
-        rng = np.random.default_rng([seed, NARROW[config].lanes])
+        rng = np.random.default_rng([seed, config.lanes])
         network = random_dag(rng, max_size=24)
 
         def at_random(graph: Graph, config: Config, rng: np.random.Generator = rng) -> tuple[Graph, list[Placement]]:
             cut = banded(graph, random_segments(rng, graph))
-            return cut, place(cut, config)
+            return cut, place(cut, config, ahead=int(rng.integers(4)))
 
         monkeypatch.setattr(headrace.compile, "fit", at_random)
         try:
-            image = compile_network(network, NARROW[config], effort=Effort.FAST)
+            image = compile_network(network, config, effort=Effort.FAST)
         except CompileError:
             continue
-        run(image, NARROW[config], network, random_input(rng, network, 1))
+        run(image, config, network, random_input(rng, network, 1))
         equal += 1
-    assert equal >= RANDOM // 2
+        loads += sum(one["beside"] for one in image.program)
+    assert equal >= RANDOM // 2 and loads > RANDOM

@@ -9,21 +9,25 @@ import numpy as np
 import pytest
 
 import headrace.compile
+import headrace.fit
 import headrace.link
 from dags import random_dag
 from headrace.banding import banded
+from headrace.bands import Segment
 from headrace.coding import Effort
 from headrace.compile import compile_network
 from headrace.config import Config
+from headrace.cycles import estimate
 from headrace.errors import CompileError
-from headrace.graph import Graph
+from headrace.graph import Graph, build_graph
 from headrace.image import Image
 from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, Opcode
 from headrace.layout import place
+from headrace.network import Network
 from headrace.placement import Placement
 from headrace.prefetch import LOAD_CYCLES, Descriptor, LayerRun, free_from, load_ahead
 from networks import random_input
-from sw.test_bands import random_segments
+from sw.test_bands import conv, networks, random_segments
 from sw.test_compile import run_on_model
 
 SMALL = {lanes: Config("t", lanes, 4, 1024, 64) for lanes in (1, 4)}
@@ -96,11 +100,6 @@ def test_bytes_that_nothing_needs_before() -> None:
 
 
 def banded_chain(rng: np.random.Generator) -> Graph:
-    from headrace.bands import Segment
-    from headrace.graph import build_graph
-    from headrace.network import Network
-    from sw.test_bands import conv
-
     layers = conv("a", 3, 2), conv("b", 3, 3), conv("c", 2, 3, stride=2)
     return banded(build_graph(Network("n", (2, 24, 12), 1.0, 1.0, layers)), [Segment(0, 3, 3)])
 
@@ -139,3 +138,14 @@ def test_the_tables_of_the_next_layer_come_in_time() -> None:
         [None, 1],
         [None],
     ]
+
+
+def test_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, config = networks()["depthwise"], Config("t", 1, 1, 4096, 256)
+    image = compile_network(network, config)
+    assert any(one["beside"] for one in image.program)
+    monkeypatch.setattr(headrace.fit, "_ahead", lambda cut, config: iter(()))
+    monkeypatch.setattr(headrace.link, "free_from", lambda graph, places: [load.before for load in graph.loads])
+    alone = compile_network(network, config)
+    assert not any(one["beside"] for one in alone.program)
+    assert estimate(image).cycles < 0.97 * estimate(alone).cycles
