@@ -47,7 +47,7 @@ BUGS = {
     "two blocks in a word": ("loader_pairs", LOADER, "(count == BEAT_BYTES) & ~first", "(count == BEAT_BYTES)"),
     "half a beat": ("storer", STORER, "last = number == chunks - 1", "last = number == 0"),
     "asks while it clears": ("reads", READS, "lane_request.valid) & ~self.clear", "lane_request.valid)"),
-    "beats left while it clears": ("reads", READS, "self.block_ready | self.clear", "self.block_ready"),
+    "beats left while it clears": ("reads", READS, "self.block_ready[p] | self.clear", "self.block_ready[p]"),
     "idle before its writes": ("sequencer", SEQUENCER, "self.reader_idle & self.writes_idle", "self.reader_idle"),
     "AW changes while it waits": ("writer", WRITER, "(~axi.awvalid | axi.awready) & w_free", "w_free"),
 }
