@@ -25,8 +25,8 @@ def synth(config: str, record: bool, as_json: bool) -> None:
     """Synthesise a configuration for its board's part and route it on an ECP5, with Yosys and nextpnr; some minutes.
 
     CONFIG is one of those that `headrace verilog` lists; those for no board are compared with an xc7z020. The clock is
-    that of the whole top level on an ECP5 of speed grade 6, or of one lane where the whole does not fit that, and of
-    its multipliers; it stands in for the Xilinx part, which only Vivado can route.
+    that of the whole top level on an ECP5 of speed grade 6, or of one lane where the whole is too large, and of its
+    multipliers; it stands in for the Xilinx part, which only Vivado can route.
     """
     from .synth import KINDS, part_of, steps, synthesise
 

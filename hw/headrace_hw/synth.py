@@ -45,10 +45,11 @@ WORDS = {("top",): "whole top level", ("lane", "mac"): "one lane, and of it the 
 ROUTED_DEVICE = "LFE5U-85F"
 ROUTED_FLAGS = ["--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--freq", "100"]
 ROUTERS = {"top": "router2", "lane": "router1", "mac": "router1"}
-"""router1 is much the better at timing, but had not ended the demo's top after 25 minutes."""
+"""router1 is much the better at timing, but takes more than minutes for a whole top level."""
 
-WHOLE_MULTIPLIERS = 64
-"""Configurations of more do not fit the ECP5: of them one lane is routed, and of that its multipliers alone."""
+WHOLE_MULTIPLIERS = 16
+"""Configurations of more do not fit the ECP5, or not so that routing ends: the demo's had not after 30 minutes. Of them
+one lane is routed, and of that its multipliers alone."""
 SEEDS = {"top": (1,), "lane": (1, 2, 3, 4), "mac": (1, 2)}
 """Of each of what is routed, the seeds to try; the best counts."""
 

