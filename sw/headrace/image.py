@@ -226,7 +226,9 @@ class Image:
             layer = values["opcode"] == Opcode.LAYER
             end = values["address"] + values["beats"] * BEAT_BYTES
             if values["opcode"] == Opcode.LOAD:
-                end += max(values["in_channels"] - 1, 0) * values["stride"]
+                if not values["in_channels"] or (values["in_plane"] | values["stride"]) % BEAT_BYTES:
+                    raise FormatError(f"image: descriptor {number} loads no blocks, or at no multiples of {BEAT_BYTES}")
+                end += (values["in_channels"] - 1) * values["stride"]
             region = len(self.blob) if layer else self.data_bytes
             if values["address"] % BEAT_BYTES or end > region:
                 raise FormatError(f"image: descriptor {number} leaves the image's {region} bytes")

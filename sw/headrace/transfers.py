@@ -19,6 +19,8 @@ from .isa import BEAT_BYTES, Opcode
 from .placement import Placement
 
 Descriptors = list[dict[str, int]]
+MAX_BLOCKS = (1 << 16) - 1
+"""That a LOAD has a field for."""
 Block = tuple[int, int, int]
 """Address in DRAM, on the chip, bytes."""
 
@@ -104,7 +106,7 @@ class Run:
         """Whether a block is the next one; from the second one on there is a distance to keep."""
         distance = address - self.address - (self.count - 1) * self.stride
         x_distance = x_address - self.x_address - (self.count - 1) * self.x_stride
-        if size != self.size or distance < 0 or not 0 <= x_distance < 1 << 16:
+        if size != self.size or distance < 0 or not 0 <= x_distance < 1 << 16 or self.count == MAX_BLOCKS:
             return False
         if self.count == 1:
             self.stride, self.x_stride = distance, x_distance

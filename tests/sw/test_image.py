@@ -88,6 +88,13 @@ def test_bad_blobs_are_refused() -> None:
     for blob, message in (
         (with_byte(3 * 64, 9), "the program has no END"),
         (with_byte(4, 200), "descriptor 0 leaves the image's 16 bytes"),
+        (with_byte(16, 0), "descriptor 0 loads no blocks, or at no multiples of 8"),
+        (with_byte(20, 4), "descriptor 0 loads no blocks, or at no multiples of 8"),
+        (with_byte(52, 4), "descriptor 0 loads no blocks, or at no multiples of 8"),
+        (
+            image.blob[:16] + bytes([9]) + image.blob[17:52] + bytes([8]) + image.blob[53:],
+            "descriptor 0 leaves the image",
+        ),
         (with_byte(64 + 11, 1), "descriptor 1 leaves the image's"),
         (with_byte(64 + 18, 2), "descriptor 1: tables are not those of 4 lanes"),
         (with_byte(table + 2, 1), "descriptor 1: stream of lane 0 leaves the blob"),
