@@ -17,8 +17,8 @@ class RowArbiter(wiring.Component):
     another lane.
 
     With `gathered`, stable while there are rows, a lane's rows of one word each pass as words of so many rows: pixel n
-    is row n's pixel 0, the channel that of the first. A lane waits only where it has completed a row while its
-    word waits. Rows that do not fill a word do not pass. `busy`: a word waits.
+    is row n's pixel 0, the channel that of the first. A lane waits only where it has completed a row while its word
+    waits. Rows that do not fill a word do not pass. `busy`: a word waits.
     """
 
     def __init__(self, config: Config) -> None:

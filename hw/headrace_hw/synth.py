@@ -45,7 +45,7 @@ WORDS = {("top",): "whole top level", ("lane", "mac"): "one lane, and of it the 
 ROUTED_DEVICE = "LFE5U-85F"
 ROUTED_FLAGS = ["--85k", "--package", "CABGA756", "--speed", "6", "--out-of-context", "--freq", "100"]
 ROUTERS = {"top": "router2", "lane": "router1", "mac": "router1"}
-"""router1 is much the better at timing, but takes more than minutes for a whole top level."""
+"""router1 is much the better at timing, but had not ended a top level of 32 multipliers after 25 minutes."""
 
 WHOLE_MULTIPLIERS = 16
 """Configurations of more do not fit the ECP5, or not so that routing ends: the demo's had not after 30 minutes. Of them

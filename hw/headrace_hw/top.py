@@ -81,7 +81,7 @@ class Top(wiring.Component):
             self.irq.eq(registers.irq),
         ]
 
-        # Reads: descriptors to the sequencer, activations to the loader, tables, streams to the lanes.
+        # Reads: descriptors to the sequencer, activations to the loaders, tables, streams to the lanes.
         for port in range(config.read_ports):
             connect(m, reads.axi[port], flipped(self.axi_read[port]))
             block = reads.beat[port]

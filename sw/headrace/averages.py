@@ -9,6 +9,9 @@ from .layers import Lowered, ceil_div, gathered_rows, requantisation, stored
 from .network import GlobalAveragePool
 from .placement import Placement, Tap
 
+MOST_POSITIONS = (1 << 16) - 1
+"""Of one tap, that a descriptor has a field for."""
+
 
 def lower_by_words(layer: GlobalAveragePool, x: Placement, config: Config) -> Lowered | None:
     """`layer` as rows whose taps are the words of a channel's plane, for a device that adds up a word's pixels.
@@ -24,7 +27,7 @@ def lower_by_words(layer: GlobalAveragePool, x: Placement, config: Config) -> Lo
     rows = ceil_div(x.channels, config.lanes)
     gathered = max((1, *gathered_rows(config, x.channels)))
     # All rows leave one after the other; going on to the next tap takes a cycle.
-    if max(x.channels, rows * 2 * count) >= max(x.channels // gathered, rows * plane):
+    if x.size <= MOST_POSITIONS and max(x.channels, rows * 2 * count) >= max(x.channels // gathered, rows * plane):
         return None
     taps = tuple(Tap(x.base + shift, shift, plane, 0, plane) for shift in range(0, plane, pixels))
     matrix = np.zeros((x.channels, count, x.channels), np.int8)

@@ -226,8 +226,7 @@ class Image:
             layer = values["opcode"] == Opcode.LAYER
             end = values["address"] + values["beats"] * BEAT_BYTES
             if values["opcode"] == Opcode.LOAD:
-                if not values["in_channels"] or (values["in_plane"] | values["stride"]) % BEAT_BYTES:
-                    raise FormatError(f"image: descriptor {number} loads no blocks, or at no multiples of {BEAT_BYTES}")
+                self._check_blocks(number, values)
                 end += (values["in_channels"] - 1) * values["stride"]
             region = len(self.blob) if layer else self.data_bytes
             if values["address"] % BEAT_BYTES or end > region:
@@ -235,6 +234,14 @@ class Image:
             if layer:
                 self._check_streams(number, values)
         self._check_layers()
+
+    def _check_blocks(self, number: int, load: Mapping[str, int]) -> None:
+        """FormatError for a LOAD of no blocks, or of such that lie askew, overlap or leave the activation memory."""
+        size, count, step = load["beats"] * BEAT_BYTES, load["in_channels"], load["in_plane"]
+        if not size or not count or (step | load["stride"]) % BEAT_BYTES or (count > 1 and step < size):
+            raise FormatError(f"image: descriptor {number} loads no blocks, or such that overlap or lie askew")
+        if load["x_address"] + (count - 1) * step + size > self.config.x_bytes:
+            raise FormatError(f"image: descriptor {number} leaves the activation memory")
 
     def _check_layers(self) -> None:
         """FormatError for a layer that does not name its descriptors, or with other sizes than theirs."""

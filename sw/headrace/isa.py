@@ -52,7 +52,8 @@ class Opcode(_Documented):
     LOAD = (
         1,
         "`in_channels` blocks of `beats` beats from DRAM (`address` + DATA, then every `stride` bytes) into the "
-        "activation memory (at byte `x_address`, then every `in_plane` bytes; addresses wrap), over all ports in turn.",
+        "activation memory (at byte `x_address`, then every `in_plane` bytes; addresses wrap), over all ports in turn. "
+        "Blocks that overlap there are written in no certain order.",
     )
     STORE = 2, "`beats` beats from the activation memory at byte `x_address` to DRAM (`address` + DATA)."
     LAYER = 3, "Load the tables at `address` + PROGRAM, then run every lane's rows."

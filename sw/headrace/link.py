@@ -129,7 +129,7 @@ def link(
     for one, free in zip(graph.loads, free_from(graph, places), strict=True):
         blocks = loads(one, places[one.tensor], x, config)
         if free < one.before:
-            ahead[free, one.before] = blocks
+            ahead.setdefault((free, one.before), []).extend(blocks)
         else:
             moves[one.before] += blocks
     count = sum(len(band.cuts) for part in parts for band in part.bands)

@@ -67,10 +67,9 @@ def check_structure(image: Image, network: Network) -> None:
     layers = len(program) - loads - 2
     assert [d["opcode"] for d in program] == [Opcode.LOAD] * loads + [Opcode.LAYER] * layers + [Opcode.STORE, 0]
     for strip, load in enumerate(program[:loads]):
-        assert (load["address"], load["beats"] * 8 * loads) == (
-            image.input_offset + strip * load["beats"] * 8,
-            image.input_bytes,
-        )
+        size = load["beats"] * 8 * load["in_channels"]
+        assert (load["address"], size * loads) == (image.input_offset + strip * size, image.input_bytes)
+        assert load["in_channels"] == 1 or load["stride"] == load["in_plane"] == load["beats"] * 8
         assert [load["lane_from"], load["lane_to"]] == [n * config.lanes // loads for n in (strip, strip + 1)]
     store = program[-2]
     assert (store["address"], store["beats"] * 8, store["lane_from"]) == (image.output_offset, image.output_bytes, 0)

@@ -88,11 +88,14 @@ def test_bad_blobs_are_refused() -> None:
     for blob, message in (
         (with_byte(3 * 64, 9), "the program has no END"),
         (with_byte(4, 200), "descriptor 0 leaves the image's 16 bytes"),
-        (with_byte(16, 0), "descriptor 0 loads no blocks, or at no multiples of 8"),
-        (with_byte(20, 4), "descriptor 0 loads no blocks, or at no multiples of 8"),
-        (with_byte(52, 4), "descriptor 0 loads no blocks, or at no multiples of 8"),
+        (with_byte(4, 0), "descriptor 0 loads no blocks"),
+        (with_byte(16, 0), "descriptor 0 loads no blocks"),
+        (with_byte(16, 2), "descriptor 0 loads no blocks, or such that overlap"),
+        (with_byte(20, 4), "descriptor 0 loads no blocks, or such that overlap or lie askew"),
+        (with_byte(52, 4), "descriptor 0 loads no blocks, or such that overlap or lie askew"),
+        (with_byte(14, 1), "descriptor 0 leaves the activation memory"),
         (
-            image.blob[:16] + bytes([9]) + image.blob[17:52] + bytes([8]) + image.blob[53:],
+            image.blob[:16] + bytes([9, 0, 0, 0, 8]) + image.blob[21:52] + bytes([8]) + image.blob[53:],
             "descriptor 0 leaves the image",
         ),
         (with_byte(64 + 11, 1), "descriptor 1 leaves the image's"),

@@ -136,7 +136,7 @@ class TestIdentity:
         ("register", "kind", "message"),
         [
             ("MAGIC", DeviceError, "MAGIC is 0x00000007, not 0x48445243: .* check that its bitstream is loaded"),
-            ("VERSION", ConfigError, "VERSION is 0x7, this headrace drives 0x5; load a bitstream"),
+            ("VERSION", ConfigError, "VERSION is 0x7, this headrace drives 0x6; load a bitstream"),
             ("CONFIG", ConfigError, rf"CONFIG is 0x00000007, .* compiled for {SMALL.hash:#010x} \(small\); compile it"),
         ],
     )

@@ -32,7 +32,7 @@ class DrainHarness(Harness):
         draining, masters_idle = dut.forget, dut.reader_idle & dut.writes_idle
         m.d.comb += Assume(~dut.start | ~dut.busy)
 
-        begun = dut.store_start | dut.table_start | dut.stream_request
+        begun = dut.load_start | dut.store_start | dut.table_start | dut.stream_request
         begun |= dut.lanes_start | dut.layer_start
         m.d.comb += [
             Assert(~dut.fail | (dut.busy & ~draining)),

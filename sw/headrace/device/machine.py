@@ -1,7 +1,8 @@
 """Executes programs on NumPy arrays, one descriptor after the other, as docs/hardware.md says.
 
 Where the hardware works on several lanes at once, this works on them in order: of two lanes whose streams are both
-bad, the one of the lower number is reported. Every row of a layer is computed before the first is written.
+bad, the one of the lower number is reported. Every row of a layer is computed before the first is written. A LOAD
+beside a layer follows it, so of errors in both the layer's is reported; blocks of a LOAD follow each other.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ class Machine:
         x_address, nbytes = fields["x_address"], fields["beats"] * BEAT_BYTES
         if fields["opcode"] == Opcode.LOAD:
             lanes = slice(fields["lane_from"], fields["lane_to"])
+            first = x_address + np.arange(nbytes)
             for block in range(fields["in_channels"]):
-                place = (x_address + block * fields["in_plane"] + np.arange(nbytes)) % self.config.x_bytes
+                place = (first + block * fields["in_plane"]) % self.config.x_bytes
                 self.x[lanes, place] = self.fetch(data + fields["address"] + block * fields["stride"], nbytes)
         elif fields["opcode"] == Opcode.STORE:
             address = (data + fields["address"]) & ADDRESS_MASK
