@@ -86,7 +86,7 @@ def test_every_channel_of_axi_is_a_handshake() -> None:
     lite = {name: width for name, width in found.items() if name.startswith("bus.")}
     assert lite == {"bus.aw": 15, "bus.w": 36, "bus.b": 2, "bus.ar": 15, "bus.r": 34}
     reads = [name for name, *_ in handshakes(ReadSide(CONFIG))]
-    assert {"axi[0].ar", "axi[1].r", "lane[0]", "lane[1]", "i_block"} <= set(reads)
+    assert {"axi[0].ar", "axi[1].r", "lane[0]", "lane[1]", "i_block[0]", "i_block[1]"} <= set(reads)
 
 
 @pytest.mark.slow
