@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .config import Config
+from .isa import DESCRIPTOR
 from .layers import Lowered, ceil_div, gathered_rows, requantisation, stored
 from .network import GlobalAveragePool
 from .placement import Placement, Tap
-
-MOST_POSITIONS = (1 << 16) - 1
-"""Of one tap, that a descriptor has a field for."""
 
 
 def lower_by_words(layer: GlobalAveragePool, x: Placement, config: Config) -> Lowered | None:
@@ -27,7 +25,8 @@ def lower_by_words(layer: GlobalAveragePool, x: Placement, config: Config) -> Lo
     rows = ceil_div(x.channels, config.lanes)
     gathered = max((1, *gathered_rows(config, x.channels)))
     # All rows leave one after the other; going on to the next tap takes a cycle.
-    if x.size <= MOST_POSITIONS and max(x.channels, rows * 2 * count) >= max(x.channels // gathered, rows * plane):
+    fits = x.size <= DESCRIPTOR.most("in_channels")
+    if fits and max(x.channels, rows * 2 * count) >= max(x.channels // gathered, rows * plane):
         return None
     taps = tuple(Tap(x.base + shift, shift, plane, 0, plane) for shift in range(0, plane, pixels))
     matrix = np.zeros((x.channels, count, x.channels), np.int8)

@@ -36,6 +36,10 @@ class Record:
     def width(self) -> int:
         return sum(field.width for field in self.fields)
 
+    def most(self, name: str) -> int:
+        """The largest number that an unsigned field holds. KeyError for a name that there is not."""
+        return (1 << {field.name: field.width for field in self.fields}[name]) - 1
+
     def pack(self, values: Mapping[str, int]) -> int:
         """One integer; fields not given are zero. ValueError for an unknown name or a value that does not fit."""
         unknown = set(values) - {field.name for field in self.fields}

@@ -19,8 +19,9 @@ from .placement import Placement
 
 TRIES = 100
 """Segments that are tried for one operation that does not fit."""
-MORE_TRIES = 6
-"""Of these, behind the first one that fits, in search of one that takes fewer cycles, with its tensors in place."""
+MORE_TRIES, MORE_OPS = 6, 64
+"""Of these, behind the first one that fits, in search of one that takes fewer cycles, with its tensors in place; as long
+as there are so few operations in bands, of which each makes placing take longer."""
 Fitted = tuple[Graph, list[Placement]]
 
 
@@ -62,8 +63,13 @@ def _relieve(
         tries -= best is not None
         others = [one for one in segments if one.end <= segment.first or segment.end <= one.first]
         cut = banded(graph, [*others, segment])
+        few = len(cut.ops) <= MORE_OPS
+        if best and not few:
+            continue
         try:
             places = place(cut, config, quick=True)
+            if not few:
+                return [*others, segment], (cut, places)
             for one in (places, *_ahead(cut, config)):
                 cycles = costs.placed(cut, one)
                 if best is None or cycles < best[0]:

@@ -214,16 +214,14 @@ def strips(out: Placement, pitch: int, pixels: int, limit: int) -> list[tuple[in
 def check_layer(name: str, lowered: Lowered, config: Config) -> None:
     """CompileError naming the layer and the limit where a table, a field or a constant does not fit."""
     rows = len(lowered.matrix)
-    widths = {field.name: field.width for field in DESCRIPTOR.fields}
-    taps = {field.name: field.width for field in TAP.fields}
     for what, value, limit in (
         ("kernel positions", len(lowered.taps), config.taps),
         ("output channels", rows, config.channels),
-        ("positions of one tap", lowered.in_channels, (1 << widths["in_channels"]) - 1),
-        ("bytes from channel to channel", lowered.in_plane, (1 << widths["in_plane"]) - 1),
-        ("pixels per row", lowered.pitch, (1 << widths["pitch"]) - 1),
-        ("pixels of a plane", max(tap.end for tap in lowered.taps), (1 << taps["end"]) - 1),
-        ("entries of masks", len(lowered.mask_table), min(config.masks, (1 << widths["mask_beats"]) - 1)),
+        ("positions of one tap", lowered.in_channels, DESCRIPTOR.most("in_channels")),
+        ("bytes from channel to channel", lowered.in_plane, DESCRIPTOR.most("in_plane")),
+        ("pixels per row", lowered.pitch, DESCRIPTOR.most("pitch")),
+        ("pixels of a plane", max(tap.end for tap in lowered.taps), TAP.most("end")),
+        ("entries of masks", len(lowered.mask_table), min(config.masks, DESCRIPTOR.most("mask_beats"))),
         ("masks", max(lowered.masks), (1 << MASK_BITS) - 1),
     ):
         if value > limit:

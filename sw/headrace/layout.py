@@ -40,7 +40,7 @@ def place(graph: Graph, config: Config, quick: bool = False, ahead: int = 0) -> 
     return _place(graph, groups, config, last, ahead)
 
 
-def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift, ahead: int = 0) -> list[Placement]:
+def _place(graph: Graph, groups: list[Group], config: Config, thrift: Thrift, ahead: int) -> list[Placement]:
     strips = [1] * len(groups)
     while True:
         try:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from .graph import Graph
 from .placement import Placement
-
-LOAD_CYCLES = 60
-"""What a LOAD takes beside its beats."""
+from .transfers import TRANSFER_CYCLES, load_cycles
 
 Descriptor = dict[str, int]
 
@@ -59,14 +57,14 @@ def load_ahead(
     """
     slots = [(number, cut) for number, cuts in enumerate(ops) for cut in range(len(cuts))]
     runs = [ops[number][cut] for number, cut in slots]
-    tables = [run.descriptor["beats"] + LOAD_CYCLES for run in runs[1:]] + [0]
+    tables = [run.descriptor["beats"] + TRANSFER_CYCLES for run in runs[1:]] + [0]
     left: list[float] = [run.cycles - max(run.writes, beats) for run, beats in zip(runs, tables, strict=True)]
     behind: list[list[Descriptor]] = [[] for _ in slots]
     for (first, due), descriptors in sorted(loads.items()):
         own = [slot for slot, (number, _) in enumerate(slots) if first <= number < due]
         slot = own[0]
         for descriptor in descriptors:
-            takes = descriptor["beats"] * descriptor["in_channels"] * beat_cycles + LOAD_CYCLES
+            takes = load_cycles(descriptor, beat_cycles)
             while slot < own[-1] and left[slot] < takes:
                 slot += 1
             behind[slot].append(descriptor | {"beside": int(left[slot] > 0)})

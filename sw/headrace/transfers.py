@@ -7,20 +7,23 @@ read ports in turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 from .config import Config
+from .cycles.costs import written_beat_cycles
 from .errors import CompileError
 from .geometry import Shape
 from .graph import Graph, Transfer
-from .isa import BEAT_BYTES, Opcode
+from .isa import BEAT_BYTES, DESCRIPTOR, Opcode
 from .placement import Placement
 
 Descriptors = list[dict[str, int]]
-MAX_BLOCKS = (1 << 16) - 1
-"""That a LOAD has a field for."""
+MAX_BLOCKS, MAX_STRIDE = DESCRIPTOR.most("in_channels"), DESCRIPTOR.most("in_plane")
+"""Blocks of a LOAD, and bytes from one to the next on the chip."""
+TRANSFER_CYCLES = 60
+"""What a LOAD or STORE takes beside its beats."""
 Block = tuple[int, int, int]
 """Address in DRAM, on the chip, bytes."""
 
@@ -68,7 +71,12 @@ def loads(transfer: Transfer, place: Placement, x: Placement, config: Config) ->
 
 def load_beat_cycles(config: Config) -> float:
     """Of a beat of a LOAD: what all read ports bring, if the memory does, and the activation memory takes."""
-    return max(1 / config.read_ports, BEAT_BYTES / min(2 * BEAT_BYTES, config.pixels))
+    return max(1 / config.read_ports, written_beat_cycles(config.pixels))
+
+
+def load_cycles(load: Mapping[str, int], beat_cycles: float) -> float:
+    """Of a LOAD, a beat of which takes so many."""
+    return load["beats"] * load["in_channels"] * beat_cycles + TRANSFER_CYCLES
 
 
 def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> Descriptors:
@@ -98,7 +106,7 @@ class Run:
         """The same bytes in more blocks, where one would leave ports idle and they can be cut evenly."""
         for count in (2, 3, 5, 7) if ports > 1 and self.count == 1 else ():
             size = self.size // count
-            if size * count == self.size and size % BEAT_BYTES == 0 and size < 1 << 16:
+            if size * count == self.size and size % BEAT_BYTES == 0 and size <= MAX_STRIDE:
                 return Run(self.address, self.x_address, size, count, size, size)
         return self
 
@@ -106,7 +114,7 @@ class Run:
         """Whether a block is the next one; from the second one on there is a distance to keep."""
         distance = address - self.address - (self.count - 1) * self.stride
         x_distance = x_address - self.x_address - (self.count - 1) * self.x_stride
-        if size != self.size or distance < 0 or not 0 <= x_distance < 1 << 16 or self.count == MAX_BLOCKS:
+        if size != self.size or distance < 0 or not 0 <= x_distance <= MAX_STRIDE or self.count == MAX_BLOCKS:
             return False
         if self.count == 1:
             self.stride, self.x_stride = distance, x_distance

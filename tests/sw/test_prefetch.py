@@ -25,7 +25,8 @@ from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, Opcode
 from headrace.layout import place
 from headrace.network import Network
 from headrace.placement import Placement
-from headrace.prefetch import LOAD_CYCLES, Descriptor, LayerRun, free_from, load_ahead
+from headrace.prefetch import Descriptor, LayerRun, free_from, load_ahead
+from headrace.transfers import TRANSFER_CYCLES
 from networks import random_input
 from sw.test_bands import conv, networks, random_segments
 from sw.test_compile import run_on_model
@@ -119,7 +120,7 @@ def beside(programs: list[list[Descriptor]]) -> list[list[int | None]]:
 
 def test_each_layer_gets_what_it_has_time_for() -> None:
     ops = [[run(500)], [run(1000), run(1000)], [run(500)]]
-    loads = [load(400 - LOAD_CYCLES)] * 5
+    loads = [load(400 - TRANSFER_CYCLES)] * 5
     assert beside(load_ahead(ops, {(1, 3): loads}, 1.0)) == [[None], [None, 1, 1, None, 1, 1], [None, 1]]
     assert beside(load_ahead(ops, {(0, 1): loads[:2]}, 0.5)) == [[None, 1, 1], [None, None], [None]]
     assert beside(load_ahead(ops, {(0, 2): loads[:2]}, 2.0)) == [[None], [None, 1, None, 1], [None]]

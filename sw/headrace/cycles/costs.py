@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from ..isa import CODE_BEATS
+from ..isa import BEAT_BYTES, CODE_BEATS
 
 IntArray = npt.NDArray[np.int64]
 
@@ -88,6 +88,11 @@ def row_cycles(taps: npt.ArrayLike, words: int) -> IntArray:
     """
     counts = np.asarray(taps, np.int64)
     return np.maximum(np.maximum(counts, 1) * words, counts + 1)
+
+
+def written_beat_cycles(pixels: int) -> float:
+    """Of a beat of a LOAD, until it is in an activation memory of so many pixels a word; of long words two take one."""
+    return BEAT_BYTES / min(2 * BEAT_BYTES, pixels)
 
 
 def write_cycles(fields: Mapping[str, int], first_row: int, pixels: int) -> int:

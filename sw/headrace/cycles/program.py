@@ -141,19 +141,13 @@ class Timeline:
                 blocks.append(Block(fields["beats"]))
         return Blocks(time, blocks, LANE_TABLES * self.config.lanes, taken)
 
-    @property
-    def _beat_cycles(self) -> int:
-        """Of a beat to or from the activation memory."""
-        return max(1, BEAT_BYTES // self.config.pixels)
-
     def _load_blocks(self, fields: Mapping[str, int]) -> list[Block]:
         """Those that come over port 0: of as many as there are on others, or one more."""
         ports, count = self.config.read_ports, fields["in_channels"]
         own = -(-count // ports)
-        written = count / own * BEAT_BYTES / min(2 * BEAT_BYTES, self.config.pixels)
-        first = Block(
-            fields["beats"], After.DESCRIPTOR, max(1.0, min(ports, count) / self.memory.beats_per_cycle, written)
-        )
+        read = min(ports, count) / self.memory.beats_per_cycle
+        written = count / own * costs.written_beat_cycles(self.config.pixels)
+        first = Block(fields["beats"], After.DESCRIPTOR, max(1.0, read, written))
         return [first, *[replace(first, after=After.BLOCK)] * (own - 1)]
 
     def _loads_beside(
@@ -175,7 +169,8 @@ class Timeline:
         if fields["opcode"] == Opcode.LOAD:
             return Blocks(begin, self._load_blocks(fields)).finish(ports[0])[-1] + costs.LOAD_END - begin
         if fields["opcode"] == Opcode.STORE:
-            return costs.STORE_START + fields["beats"] * self._beat_cycles + self.memory.latency
+            beat_cycles = max(1, BEAT_BYTES // self.config.pixels)
+            return costs.STORE_START + fields["beats"] * beat_cycles + self.memory.latency
         return 1
 
     def _layer(self, layer: _Layer, ports: Sequence[Port], asked: float, front: Front) -> tuple[Run, float, int]:
