@@ -20,8 +20,8 @@ from .placement import Placement
 TRIES = 100
 """Segments that are tried for one operation that does not fit."""
 MORE_TRIES, MORE_OPS = 6, 64
-"""Of these, behind the first one that fits, in search of one that takes fewer cycles, with its tensors in place; as long
-as there are so few operations in bands, of which each makes placing take longer."""
+"""Of these, behind the first one that fits, in search of one that takes fewer cycles, with its tensors in place; while
+there are so few operations in bands: each makes placing take longer."""
 Fitted = tuple[Graph, list[Placement]]
 
 

@@ -18,7 +18,7 @@ from random_layers import CONFIGS, cases, library
 LAYERS, NETWORKS = 26, 4
 FEW = 24
 """Cycles that an estimate may be off even where that is more than 5 %."""
-MEMORIES = {"r4x4": Memory(), "r8x2": Memory(1.5, 90), "r2x16": Memory(1.0, 10)}
+MEMORIES = {"r4x4": Memory(), "r8x2": Memory(1.5, 90), "r2x16": Memory(2.0, 10)}
 
 
 @pytest.mark.slow

@@ -145,9 +145,8 @@ class Timeline:
         """Those that come over port 0: of as many as there are on others, or one more."""
         ports, count = self.config.read_ports, fields["in_channels"]
         own = -(-count // ports)
-        read = min(ports, count) / self.memory.beats_per_cycle
-        written = count / own * costs.written_beat_cycles(self.config.pixels)
-        first = Block(fields["beats"], After.DESCRIPTOR, max(1.0, read, written))
+        beat_cycles = max(1 / self.memory.beats_per_cycle, costs.written_beat_cycles(self.config.pixels))
+        first = Block(fields["beats"], After.DESCRIPTOR, max(1.0, count / own * beat_cycles))
         return [first, *[replace(first, after=After.BLOCK)] * (own - 1)]
 
     def _loads_beside(
