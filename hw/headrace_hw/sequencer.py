@@ -84,7 +84,6 @@ class Sequencer(wiring.Component):
                 # Datapath: the front's
                 "coming": Out(DESCRIPTOR),
                 "coming_bank": Out(1),
-                "loading": Out(1),
                 "blocks_wait": Out(1),
                 "load_start": Out(1),
                 "load_busy": In(1),
@@ -292,7 +291,7 @@ class Sequencer(wiring.Component):
                         with m.Default():
                             m.next = "END"
             with self._state(m, "LOADING", "DRAIN"):
-                m.d.comb += [self.loading.eq(1), self.blocks_wait.eq(1)]
+                m.d.comb += self.blocks_wait.eq(1)
                 with m.If(blocks != 0):
                     m.d.comb += [self.o_read.valid.eq(1), self.read_port.eq(port)]
                     with m.If(self.o_read.ready):

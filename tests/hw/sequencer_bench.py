@@ -113,7 +113,8 @@ class Bench:
             ctx.set(dut.reader_idle, not beats)
             ctx.set(dut.streams_requested, not streams_wait)
             ctx.set(dut.streams_ended, lanes_half not in streams_wait)
-            ctx.set(dut.load_busy, to_load + load_busy > 0)
+            loading = to_load + load_busy > 0
+            ctx.set(dut.load_busy, loading)
             ctx.set(dut.o_write.ready, willing and not writing)
             ctx.set(dut.writes_idle, not writing)
             ctx.set(dut.write_done, writing == 1)
@@ -126,14 +127,14 @@ class Bench:
             signals = (dut.o_read.valid, dut.o_read.payload, dut.o_write.valid, dut.o_write.payload)
             strobes = (dut.load_start, dut.store_start, dut.table_start, dut.stream_request)
             starts = (dut.lanes_clear, dut.lanes_start, dut.coming_bank, dut.layer_start)
-            states = (dut.loading, dut.tabling, dut.running, dut.clear, dut.forget, dut.busy, dut.finish, dut.fail)
+            states = (dut.tabling, dut.running, dut.clear, dut.forget, dut.busy, dut.finish, dut.fail)
             reports = (dut.error, dut.o_profile.valid, dut.o_profile.payload)
             _, _, *values = await ctx.tick().sample(*signals, *strobes, *starts, *states, *reports)
             read, block_read, write, block_write = values[:4]
             load_start, store_start, table_start, stream_request = values[4:8]
             lanes_clear, lanes_start, coming_bank, layer_start = values[8:12]
-            loading, tabling_now, running, clear, forget, busy, finish, fail = values[12:20]
-            error_now, profiled, entry = values[20:]
+            tabling_now, running, clear, forget, busy, finish, fail = values[12:19]
+            error_now, profiled, entry = values[19:]
 
             load_busy = max(load_busy - 1, 0)
             writing = max(writing - 1, 0)
@@ -193,7 +194,7 @@ class Bench:
                 assert lanes_left is not None and results_left == 0
                 self.events.append(("layer", ctx.get(dut.descriptor.layer)))
             self.gaps.append((bool(running or results_left), layer_start))
-            assert running + clear <= 1 and loading + tabling_now <= 1
+            assert running + clear <= 1 and not (loading and tabling_now)
             assert not (loading and running) or ctx.get(dut.coming.beside)
             self.busy_cycles += busy
             self.run_cycles += running

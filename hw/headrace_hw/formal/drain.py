@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 
 from headrace.config import Config
 
-from .harness import Harness, delayed, load, patient_stream
+from .harness import Harness, delayed, load, ongoing, patient_stream
 
 CONFIG = Config("proof", lanes=2, pixels=1, x_words=64, read_ports=2)
 IDLE = 0  # of both state machines
@@ -26,6 +26,8 @@ class DrainHarness(Harness):
     def build(self, m: Module) -> None:
         dut = load("headrace_hw.sequencer", self.edits).Sequencer(CONFIG)
         inside = self.dut(m, dut)
+        front_state, back_state = inside.front_state, inside.back_state
+        loading = ongoing(front_state, "LOADING")
         for path, member, value in dut.signature.flatten(dut):
             if member.flow == wiring.In and not isinstance(value, Const):
                 (self.constant if path[0] in ("program", "data") else self.free)(m, Value.cast(value))
@@ -41,14 +43,14 @@ class DrainHarness(Harness):
             Assert(~delayed(m, dut.fail) | draining),
             Assert(~delayed(m, dut.finish) | ~dut.busy),
             Assert(~delayed(m, dut.start) | (dut.busy & ~draining)),
-            Assert(~dut.loading | (inside.back_state == IDLE) | dut.coming.beside),
-            Assert(~dut.finish | (inside.back_state == IDLE)),
+            Assert(~loading | (back_state == IDLE) | dut.coming.beside),
+            Assert(~dut.finish | (back_state == IDLE)),
         ]
         with m.If(draining):
             m.d.comb += [
                 Assert(dut.busy & dut.clear & dut.lanes_clear),
                 Assert(~(dut.o_read.valid | dut.o_write.valid | begun)),
-                Assert(~(dut.loading | dut.tabling | dut.running)),
+                Assert(~(loading | dut.tabling | dut.running)),
             ]
         m.d.comb += [
             Assert(~delayed(m, draining & masters_idle) | ~dut.busy),
@@ -60,12 +62,12 @@ class DrainHarness(Harness):
 
         # For induction: the front is at work, or idle, as `busy` says; the back has nothing while it drains.
         m.d.comb += [
-            Assert((inside.front_state < FRONT_STATES) & (inside.back_state < BACK_STATES)),
-            Assert((inside.front_state == IDLE) == ~dut.busy),
-            Assert((inside.back_state == IDLE) | (dut.busy & ~draining)),
+            Assert((front_state < FRONT_STATES) & (back_state < BACK_STATES)),
+            Assert((front_state == IDLE) == ~dut.busy),
+            Assert((back_state == IDLE) | (dut.busy & ~draining)),
             Assert(~delayed(m, draining) | (dut.cycles == delayed(m, dut.cycles))),  # no program's cycles
         ]
         failed = Signal()
         m.d.sync += failed.eq(failed | dut.fail)
-        beside = dut.loading & dut.running
+        beside = loading & dut.running
         m.d.comb += [Cover(dut.finish & failed), Cover(dut.fail & dut.running), Cover(delayed(m, beside) & ~beside)]

@@ -52,6 +52,11 @@ def registers(fragment: Fragment) -> SimpleNamespace:
     )
 
 
+def ongoing(fsm: Signal, state: str) -> Value:
+    """1 while a state machine, by the register that holds its state, is in this one."""
+    return fsm == next(n for n in range(1 << len(fsm)) if fsm.decoder(n) == f"{state}/{n}")
+
+
 def wrap(value: Value, modulus: int) -> Value:
     """`value` modulo `modulus`, for values less than twice that."""
     return Mux(value >= modulus, value - modulus, value)
