@@ -1,4 +1,4 @@
-"""Whether a configuration can hold what a descriptor asks for."""
+"""The layout of a descriptor, and whether a configuration can hold what it asks for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from headrace import isa
 from headrace.config import Config
 from headrace.isa import Opcode
 
+from .layouts import layout
+
+DESCRIPTOR = layout(isa.DESCRIPTOR)
 CHECK_CYCLES = 4
 """After a descriptor has come, until it is known whether it is valid."""
 

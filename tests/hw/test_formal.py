@@ -19,7 +19,7 @@ needs_tools = pytest.mark.skipif(
 FIFO, BURST, WRITER = "amaranth.lib.fifo", "headrace_hw.burst", "headrace_hw.writer"
 READER, ARBITER, FETCHER = "headrace_hw.reader", "headrace_hw.arbiter", "headrace_hw.fetcher"
 BUFFER, LOADER, STORER = "headrace_hw.buffer", "headrace_hw.loader", "headrace_hw.storer"
-READS, SEQUENCER = "headrace_hw.reads", "headrace_hw.sequencer"
+READS, FRONT = "headrace_hw.reads", "headrace_hw.front"
 
 # Block, module, what its source says, and a bug in that place.
 BUGS = {
@@ -48,7 +48,7 @@ BUGS = {
     "half a beat": ("storer", STORER, "last = number == chunks - 1", "last = number == 0"),
     "asks while it clears": ("reads", READS, "lane_request.valid) & ~self.clear", "lane_request.valid)"),
     "beats left while it clears": ("reads", READS, "self.block_ready[p] | self.clear", "self.block_ready[p]"),
-    "idle before its writes": ("sequencer", SEQUENCER, "self.reader_idle & self.writes_idle", "self.reader_idle"),
+    "idle before its writes": ("sequencer", FRONT, "self.reader_idle & self.writes_idle", "self.reader_idle"),
     "AW changes while it waits": ("writer", WRITER, "(~axi.awvalid | axi.awready) & w_free", "w_free"),
 }
 

@@ -24,9 +24,10 @@ class DrainHarness(Harness):
     depth, induction, cover_depth = 10, 2, 48
 
     def build(self, m: Module) -> None:
-        dut = load("headrace_hw.sequencer", self.edits).Sequencer(CONFIG)
+        front = load("headrace_hw.front", self.edits)
+        dut = load("headrace_hw.sequencer", self.edits, Front=front.Front).Sequencer(CONFIG)
         inside = self.dut(m, dut)
-        front_state, back_state = inside.front_state, inside.back_state
+        front_state, back_state = inside.front.fsm_state, inside.back.fsm_state
         loading = ongoing(front_state, "LOADING")
         for path, member, value in dut.signature.flatten(dut):
             if member.flow == wiring.In and not isinstance(value, Const):
