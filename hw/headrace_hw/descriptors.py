@@ -76,6 +76,7 @@ def _within(m: Module, layer: data.View, config: Config) -> Signal:
         layer.slot_shift <= isa.SLOT_SHIFT_MAX,
         layer.clamp_low <= layer.clamp_high,
         ~layer.gathered.any() | (layer.uniform & ~layer.maximum & (layer.words == 1)),
+        ~layer.gathered.any() | (layer.out_columns <= layer.gathered),
         layer.gathered <= config.gathered_rows,
         ~layer.total | (~layer.gathered.any() & ~layer.maximum & (layer.words == 1)),
     ]

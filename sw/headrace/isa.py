@@ -103,7 +103,7 @@ DESCRIPTOR = Record(
         Field("code_tables", 8, "code tables of the layer, at least 1"),
         Field("pitch", 16, "computed pixels per output row (the input's row pitch)"),
         Field("out_width", 16, "leading columns that are results; the rest are written as zero"),
-        Field("out_columns", 16, "columns that are written at all, at most `pitch`"),
+        Field("out_columns", 16, "columns that are written at all, at most `pitch`; gathered: at most `gathered`"),
         Field("out_height", 16, "rows of results"),
         Field("out_pitch", 16, "bytes from a written row to the next, within one plane"),
         Field("out_plane", 16, "bytes from an output channel to the next, all its planes together"),

@@ -114,6 +114,8 @@ INVALID = {
     "layer: gathered, of several words": layer(gathered=1, uniform=1, words=2),
     "layer: more rows gathered than pixels": layer(gathered=5, uniform=1, words=1),
     "layer: gathered maxima": layer(gathered=1, uniform=1, words=1, maximum=1),
+    "layer: a column more than gathered": layer(gathered=1, uniform=1, words=1, out_columns=2),
+    "layer: far more columns than gathered": layer(gathered=4, uniform=1, words=1, out_columns=1 << 15),
     "layer: totals of several words": layer(total=1, words=2),
     "layer: totals of maxima": layer(total=1, words=1, maximum=1),
     "layer: gathered totals": layer(total=1, gathered=1, uniform=1, words=1),
@@ -137,7 +139,7 @@ EXTREME = {
     "layer: smallest, totals": layer(
         in_channels=1, taps=1, mask_beats=0, words=1, out_channels=1, symbol_beats=1, pitch=1, total=1
     ),
-    "layer: gathered": layer(gathered=1, uniform=1, words=1, beats=table_beats(CONFIG.lanes, 1, 2, 2, 2, 1, 0)),
+    "layer: gathered": layer(gathered=4, uniform=1, words=1, out_columns=4),
     "load: last lane": load(lane_from=CONFIG.lanes - 1, lane_to=CONFIG.lanes),
 }
 

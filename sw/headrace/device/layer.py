@@ -138,10 +138,10 @@ def split_tables(beats: Beats, lanes: int, fields: Mapping[str, int]) -> list[Be
 
 
 def check_gathered(fields: Mapping[str, int], rows: Sequence[int]) -> None:
-    """Fault BAD_DESCRIPTOR where a gathered layer has rows that fill no word, or writes more than they are, which the
-    hardware does not look at: it would write sums of rows before."""
+    """Fault BAD_DESCRIPTOR where a gathered layer has rows that fill no word, which the hardware does not look at: it
+    would write sums of rows before."""
     gathered = fields["gathered"]
-    if gathered and (any(count % gathered for count in rows) or fields["out_columns"] > gathered):
+    if gathered and any(count % gathered for count in rows):
         raise Fault(ErrorCode.BAD_DESCRIPTOR)
 
 

@@ -171,8 +171,8 @@ def check_descriptor(config: Config, fields: Mapping[str, int]) -> None:
 
 
 def _gathers(config: Config, fields: Mapping[str, int]) -> bool:
-    """Whether rows of this LAYER can leave gathered."""
-    fits = fields["gathered"] <= config.gathered_rows
+    """Whether rows of this LAYER can leave gathered, and no column is written that they do not fill."""
+    fits = fields["out_columns"] <= fields["gathered"] <= config.gathered_rows
     return fits and bool(fields["uniform"]) and not fields["maximum"] and fields["words"] == 1
 
 
