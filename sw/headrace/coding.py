@@ -46,6 +46,10 @@ DEARER = (2, 4, 8, 16)
 """Places of the symbol table cost so many times their bits, in codings of few symbols: where tables keep lanes waiting,
 literals can be the faster choice."""
 
+TABLES_REQUEST = 100
+"""Cycles from a descriptor's start to the first beat of the next one's tables: memory latency, the descriptor, and the
+latency again."""
+
 BITS_PER_CYCLE = 8
 """Of a stream that come to a lane where 16 of them share two ports: one that wants more tends to end last."""
 
@@ -79,7 +83,7 @@ class Strips:
         """Cycles in which no descriptor runs, as the next one's tables have not come."""
         sizes = encoded.sizes()
         tables = self.other_beats + (sizes["symbol_table"] + sizes["code_tables"]) // BEAT_BYTES
-        return sum(max(tables - run, 0) for run in (self.before, *self.runs(encoded, gathered)[:-1]))
+        return sum(max(TABLES_REQUEST + tables - run, 0) for run in (self.before, *self.runs(encoded, gathered)[:-1]))
 
     def cycles(self, encoded: EncodedLayer, gathered: int = 0) -> int:
         """Cycles of all descriptors, estimated: both together."""

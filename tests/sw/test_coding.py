@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.coding import HARDLY_MORE, Effort, Strips, choose_coding, lane_cycles
+from headrace.coding import HARDLY_MORE, TABLES_REQUEST, Effort, Strips, choose_coding, lane_cycles
 from headrace.config import CONFIGS
 from headrace.stream import decode_layer
 from plans import random_matrix
@@ -62,14 +62,17 @@ def test_cycles_are_the_longest_of_reading_work_and_the_way_out_and_tables(words
     coding = choose_coding(W, DEMO, Strips(words, 10), 0)
     busiest = max(coding.encoded.lane_taps)
     assert busiest == 2
-    without = Strips(words, 0).cycles(coding.encoded)
-    assert without >= sum(busiest * n for n in words)
-    ways_out = [Strips(words, 0, copies=copies).cycles(coding.encoded) - 8 * copies * sum(words) for copies in (2, 4)]
-    assert ways_out[0] == ways_out[1] == 13 + 1  # others come while the descriptor before runs
-    assert Strips(words, 0, before=12).cycles(coding.encoded) == without - 12
-    first, *others = Strips(words, 0).runs(coding.encoded)
-    tables = 10_000 * len(words) + 14 * len(others)
-    assert Strips(words, 10_000).cycles(coding.encoded) == without + tables - sum([first, *others][:-1])
+    alone = Strips(words, 0)
+    assert alone.cycles(coding.encoded) - alone.waits(coding.encoded) >= sum(busiest * n for n in words)
+    for copies in (2, 4):
+        strips = Strips(words, 0, copies=copies)
+        assert strips.cycles(coding.encoded) - strips.waits(coding.encoded) == 8 * copies * sum(words)
+    runs = alone.runs(coding.encoded)
+    # 13 beats of the code, one of symbols; others come while the descriptor before runs.
+    tables = TABLES_REQUEST + 13 + 1
+    assert alone.waits(coding.encoded) == tables + sum(max(tables - run, 0) for run in runs[:-1])
+    assert Strips(words, 0, before=12).waits(coding.encoded) == alone.waits(coding.encoded) - 12
+    assert Strips(words, 10_000).waits(coding.encoded) == (10_000 + tables) * len(words) - sum(runs[:-1])
     assert coding.run == Strips(words, 10).runs(coding.encoded)[-1]
 
     long = np.arange(1, 97, dtype=np.int8).reshape(1, 96)
