@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, ResetInserter
+from amaranth import Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -148,6 +148,9 @@ class Top(wiring.Component):
         for n in range(config.lanes):
             connect(m, reads.lane[n], lanes.stream[n])
             m.d.comb += sequencer.lane_error_code[n].eq(lanes.error_code[n])
+        # Beside a layer, beats take turns with results: behind those that wait are others, of streams and tables too.
+        results_turn = Signal()
+        m.d.sync += results_turn.eq(loaders.o.valid)
         results_idle = ~(pixels.o.valid | maxima.busy | totals.busy | requant.busy | writeback.busy | aligner.results)
         m.d.comb += [
             lanes.ended.eq(reads.ended),
@@ -175,10 +178,10 @@ class Top(wiring.Component):
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
             sequencer.load_busy.eq(loaders.busy | aligner.loads),
-            # A load can run beside a layer, whose results do not wait.
-            loaders.go.eq(~writeback.o.valid),
-            aligner.i.valid.eq(loaders.o.valid | writeback.o.valid),
-            aligner.i.payload.eq(Mux(writeback.o.valid, writeback.o.payload.as_value(), loaders.o.payload.as_value())),
+            loaders.go.eq((loaders.urgent & ~results_turn) | ~writeback.o.valid),
+            writeback.o.ready.eq(results_turn | ~loaders.urgent),
+            aligner.i.valid.eq(loaders.wants | writeback.o.valid),
+            aligner.i.payload.eq(Mux(loaders.o.valid, loaders.o.payload.as_value(), writeback.o.payload.as_value())),
         ]
         with m.If(sequencer.lanes_start):  # the layer before may be `descriptor` still
             for name in ("in_channels", "taps", "in_plane", "words", "phases", "slot_shift", "maximum", "code_tables"):

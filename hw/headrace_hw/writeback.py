@@ -42,8 +42,8 @@ class WriteBack(wiring.Component):
     `flat`: a word per cycle, just as it comes. Else a *fragment* per cycle, the part of one word that lies in one row
     of the plane. In a split tensor a fragment is the part of two words and takes two cycles, one for each column
     parity; a row's last fragment does not wait for a second word that it has no need of. Pixels beyond the plane are
-    dropped. Where a lane's words begin in the plane is in its LANE_ROWS: of the tables in half `bank`,
-    while the other half may be written. Latency: 6 cycles to the masked write.
+    dropped. Where a lane's words begin in the plane is in its LANE_ROWS: of the tables in half `bank`, while the other
+    half may be written. Latency: 6 cycles to the masked write.
     """
 
     def __init__(self, config: Config) -> None:
@@ -54,7 +54,7 @@ class WriteBack(wiring.Component):
                 "table": In(TableWrite()),
                 "bank": In(1),
                 "geometry": In(OutputGeometry(config)),
-                "o": Out(stream.Signature(masked_write_layout(config), always_ready=True)),
+                "o": Out(stream.Signature(masked_write_layout(config))),
                 "busy": Out(1),
             }
         )
@@ -148,7 +148,11 @@ class WriteBack(wiring.Component):
         f_column, f_base, f_offset, f_odd = Signal(INDEX_BITS), Signal(wide), Signal(wide), Signal()
         flat_end = Signal(INDEX_BITS)
         m.d.sync += flat_end.eq(geometry.out_height * geometry.pitch)
-        m.d.comb += f_ready.eq(~f_valid | ~geometry.split | f_odd)
+        o_ready = Signal()
+        m.d.comb += [
+            o_ready.eq(~self.o.valid | self.o.ready),
+            f_ready.eq(o_ready & (~f_valid | ~geometry.split | f_odd)),
+        ]
 
         def until(limit: Signal, position: Signal) -> Signal:
             """Pixel of the window at which `limit` is reached, at most `end`."""
@@ -167,7 +171,7 @@ class WriteBack(wiring.Component):
                 f_offset.eq(offset),
                 f_odd.eq(0),
             ]
-        with m.Else():
+        with m.Elif(o_ready):
             m.d.sync += f_odd.eq(1)
         first_column = Signal(signed(INDEX_BITS + 1))  # of pixel 0, if it lay in this row
         odd_pixels = Signal()
@@ -199,7 +203,8 @@ class WriteBack(wiring.Component):
                 write.data[n].eq(Mux(n < zero, pixel, 0)),
                 write.mask[n].eq((n >= first) & (n < beyond)),
             ]
-        m.d.sync += [self.o.valid.eq(f_valid), self.o.payload.eq(write)]
+        with m.If(o_ready):
+            m.d.sync += [self.o.valid.eq(f_valid), self.o.payload.eq(write)]
         m.d.comb += self.busy.eq(a_valid | b_valid | busy | f_valid | self.o.valid)
         return m
 

@@ -43,9 +43,7 @@ def test_blocks_go_where_they_belong(config: Config, back_pressure: str) -> None
     blocks: list[list[list[int]]] = []
 
     async def write(ctx: Any) -> None:
-        willing = pattern(back_pressure, 9)
-        while True:
-            go = next(willing)
+        for go in pattern(back_pressure, 9):
             ctx.set(dut.go, go)
             _, _, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
             assert not valid or (payload.load and go)
@@ -122,3 +120,32 @@ def test_clear_forgets_what_has_not_come() -> None:
         assert not ctx.get(dut.busy)
 
     simulate(dut, check)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_whoever_goes_first_waits_for_no_more_than_is_urgent(config: Config) -> None:
+    """While only urgent bytes leave, ports keep to what all of them can write; a beat takes no more writes than it
+    must."""
+    config = replace(config, x_words=2048 // config.pixels)
+    dut, beats = Loaders(config), 100
+    writes = [0]
+
+    async def count(ctx: Any) -> None:
+        while True:
+            ctx.set(dut.go, ctx.get(dut.urgent))
+            _, _, valid = await ctx.tick().sample(dut.o.valid)
+            writes[0] += valid
+
+    async def check(ctx: Any) -> None:
+        settle(ctx, dut, (0, beats, 2, 8 * beats))
+        ctx.set(dut.start, 1)
+        for port in range(config.read_ports):
+            ctx.set(dut.i[port].valid, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        while ctx.get(dut.busy):
+            await ctx.tick()
+
+    needed = 2 * beats * 8 // min(16, config.pixels)
+    assert simulate(dut, check, background=[count]) <= max(2 * beats // config.read_ports, needed) + 8
+    assert writes[0] == needed

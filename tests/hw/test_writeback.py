@@ -85,9 +85,10 @@ def check(
     spare_words: int = 0,
     back_pressure: str = "none",
     strips: tuple[int, ...] = (0,),
+    loads: str = "none",
 ) -> tuple[int, int]:
-    """Write channels of random pixels back; cycles and words. Lane n's words begin at row `strips[n]`, of whole
-    words."""
+    """Write channels of random pixels back, while `loads` take cycles; cycles and words. Lane n's words begin at row
+    `strips[n]`, of whole words."""
     made, dut = config(width), WriteBack(config(width))
     words = -(-geometry.pitch * geometry.out_height // width) + spare_words
     rng = np.random.default_rng([width, geometry.pitch, geometry.out_height, geometry.out_columns])
@@ -97,10 +98,11 @@ def check(
     started = [0]
 
     async def write(ctx: Any) -> None:
-        while True:
+        for ready in pattern(loads, 2):
+            ctx.set(dut.o.ready, ready)
             _, _, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
             for n in range(width):
-                if valid and payload.mask >> n & 1:
+                if ready and valid and payload.mask >> n & 1:
                     address = (payload.address + n) % made.x_bytes
                     assert memory[address] == UNTOUCHED, f"byte {address} is written twice"
                     if len(strips) > 1:
@@ -182,7 +184,8 @@ def test_words_beyond_the_last_row_are_dropped(width: int, split: int) -> None:
 @pytest.mark.parametrize("width", WIDTHS, ids=lambda width: f"P{width}")
 def test_many_channels(width: int, split: int, back_pressure: str) -> None:
     small = Geometry(pitch=7, out_width=4, out_columns=6, out_height=3, out_pitch=6, split=split)
-    check(width, small, channels=9, back_pressure=back_pressure)
+    for loads in PATTERNS:
+        check(width, small, channels=9, back_pressure=back_pressure, loads=loads)
 
 
 def test_random_shapes() -> None:
@@ -231,6 +234,7 @@ def test_flat_planes(width: int, back_pressure: str) -> None:
         cycles, words = check(width, shape, channels=3, spare_words=2, back_pressure=back_pressure)
         if back_pressure == "none":
             assert cycles <= words + 7
+        check(width, shape, channels=3, spare_words=2, back_pressure=back_pressure, loads="bursty")
 
 
 @pytest.mark.parametrize("kind", ["flat", "plain", "split"])
