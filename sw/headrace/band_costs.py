@@ -18,7 +18,7 @@ from .network import AveragePool2d, Conv2d, MaxPool2d
 from .placement import Placement
 from .prefetch import free_from
 from .strips import group_tensors
-from .transfers import TRANSFER_CYCLES, in_dram, load_beat_cycles, load_cycles, loads
+from .transfers import TRANSFER_CYCLES, in_dram, load_cycles, loads
 
 DESCRIPTOR_CYCLES = 150
 """What a LAYER descriptor takes beside its work, while nothing else runs."""
@@ -88,7 +88,7 @@ class Costs:
         whole = in_dram(cut, cut.loads, places, self.graph.tensors[self.graph.loads[0].tensor].shape)
         for load, first in zip(cut.loads, free_from(cut, places), strict=True):
             moves = loads(load, places[load.tensor], replace(whole, order=None), self.config)
-            takes = sum(load_cycles(one, load_beat_cycles(self.config)) for one in moves)
+            takes = sum(load_cycles(one, self.config) for one in moves)
             total += max(takes - sum(idle for _, idle in runs[first : load.before]), 0.0)
         return total
 

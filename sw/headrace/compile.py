@@ -11,6 +11,7 @@ import numpy as np
 from .averages import lower_by_words
 from .batch import batched
 from .coding import Coding, Effort, Strips, choose_coding
+from .compiled import Band, Cut, Part
 from .config import Config
 from .errors import CompileError
 from .fit import fit
@@ -19,7 +20,7 @@ from .image import Image
 from .isa import SLOTS, table_beats
 from .layers import Lowered, Range, ceil_div, check_layer, check_sums, gathered_rows, lower, output_range, strips
 from .layout import place
-from .link import Band, Cut, Part, link
+from .link import link
 from .network import GlobalAveragePool, Network
 from .placement import Placement
 from .upright import is_signal, upright

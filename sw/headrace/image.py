@@ -15,7 +15,7 @@ from .config import Config
 from .errors import ConfigError, FormatError
 from .header import kinds, plain, typed
 from .isa import BEAT_BYTES, DESCRIPTOR, DESCRIPTOR_BYTES, LANE_STREAM, TABLE_SIZES, Opcode, table_beats
-from .placement import MAX_BYTES, Placement
+from .placement import Placement
 
 
 @dataclass(frozen=True)
@@ -179,15 +179,6 @@ class Image:
             place = typed(key, values[key], kinds(Placement))
             if key == "output" and place["strips"] != 1:
                 raise FormatError("image output: placement is in strips")
-            opcode, most = Opcode.LOAD if key == "input" else Opcode.STORE, values["config"].x_bytes
-            if place["channels"] * place["plane"] > most:
-                moves = sum(
-                    descriptor["in_channels"] if opcode == Opcode.LOAD else 1
-                    for descriptor in parse_program(blob)
-                    if descriptor["opcode"] == opcode
-                )
-                if moves <= place["strips"] or place["channels"] * place["plane"] > MAX_BYTES:
-                    raise FormatError(f"image {key}: placement exceeds the {most} bytes of the config")
             try:
                 values[key] = Placement(**place)
             except ValueError as error:

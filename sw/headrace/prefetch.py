@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .config import Config
 from .graph import Graph
 from .placement import Placement
 from .transfers import TRANSFER_CYCLES, load_cycles
@@ -14,11 +15,13 @@ Descriptor = dict[str, int]
 
 @dataclass(frozen=True)
 class LayerRun:
-    """A LAYER descriptor, and what it takes at least: cycles, and of these such in which results are written."""
+    """What a LAYER descriptor takes, estimated."""
 
-    descriptor: Descriptor
+    tables: int
+    """Beats."""
     cycles: int
     writes: int
+    """Cycles of these in which results are written."""
 
 
 def free_from(graph: Graph, places: Sequence[Placement]) -> list[int]:
@@ -44,32 +47,41 @@ def free_from(graph: Graph, places: Sequence[Placement]) -> list[int]:
     return result
 
 
-def load_ahead(
-    ops: Sequence[Sequence[LayerRun]],
-    loads: Mapping[tuple[int, int], Sequence[Descriptor]],
-    beat_cycles: float,
-) -> list[list[Descriptor]]:
-    """The program of every operation: its LAYER descriptors and LOADs behind them. Those of `loads[first, due]` may run
-    beside operations `first` to `due` - 1, at least one. A beat takes `beat_cycles`.
+def spare(runs: Sequence[LayerRun]) -> list[float]:
+    """Cycles of each run in which a LOAD beside it keeps nobody waiting: while no results are written, but for those at
+    first, in which its descriptor comes; or while the tables of the next one do not come."""
+    tables = [run.tables + TRANSFER_CYCLES for run in runs[1:]] + [0]
+    return [run.cycles - max(run.writes + TRANSFER_CYCLES, beats) for run, beats in zip(runs, tables, strict=True)]
 
-    A LOAD's beats are written while no results are. The front takes it and the tables of the layer behind it one after
-    the other, so each LAYER gets the first LOADs that leave time for those. What remains waits for the last LAYER.
+
+def pays(
+    whole: Sequence[Descriptor], pieces: Sequence[Sequence[Descriptor]], left: Sequence[float], config: Config
+) -> bool:
+    """Whether LOADs in `pieces`, of which all but the first come beside layers with so many cycles `left`, keep those
+    waiting less long than `whole` ones."""
+    first, *others = (sum(load_cycles(one, config) for one in piece) for piece in pieces)
+    late = sum(max(takes - time, 0) for takes, time in zip(others, left, strict=False))
+    return first + late < sum(load_cycles(one, config) for one in whole)
+
+
+def load_ahead(
+    runs: Sequence[LayerRun],
+    loads: Mapping[tuple[int, int], Sequence[Descriptor]],
+    config: Config,
+) -> list[list[Descriptor]]:
+    """The LOADs behind every run. Those of `loads[first, due]` may come beside runs `first` to `due` - 1, at least one.
+
+    The front takes a LOAD and the tables of the layer behind it one after the other, so each LAYER gets the first LOADs
+    that leave time for those. What remains waits for the last LAYER.
     """
-    slots = [(number, cut) for number, cuts in enumerate(ops) for cut in range(len(cuts))]
-    runs = [ops[number][cut] for number, cut in slots]
-    tables = [run.descriptor["beats"] + TRANSFER_CYCLES for run in runs[1:]] + [0]
-    left: list[float] = [run.cycles - max(run.writes, beats) for run, beats in zip(runs, tables, strict=True)]
-    behind: list[list[Descriptor]] = [[] for _ in slots]
+    left = spare(runs)
+    behind: list[list[Descriptor]] = [[] for _ in runs]
     for (first, due), descriptors in sorted(loads.items()):
-        own = [slot for slot, (number, _) in enumerate(slots) if first <= number < due]
-        slot = own[0]
+        slot = first
         for descriptor in descriptors:
-            takes = load_cycles(descriptor, beat_cycles)
-            while slot < own[-1] and left[slot] < takes:
+            takes = load_cycles(descriptor, config)
+            while slot < due - 1 and left[slot] < takes:
                 slot += 1
-            behind[slot].append(descriptor | {"beside": int(left[slot] > 0)})
+            behind[slot].append(descriptor | {"beside": 1})
             left[slot] -= takes
-    programs: list[list[Descriptor]] = [[] for _ in ops]
-    for (number, _), run, moves in zip(slots, runs, behind, strict=True):
-        programs[number] += [run.descriptor, *moves]
-    return programs
+    return behind

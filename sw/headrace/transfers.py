@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 
 from .config import Config
 from .cycles.costs import written_beat_cycles
@@ -17,6 +17,7 @@ from .errors import CompileError
 from .geometry import Shape
 from .graph import Graph, Transfer
 from .isa import BEAT_BYTES, DESCRIPTOR, Opcode
+from .layers import ceil_div
 from .placement import Placement
 
 Descriptors = list[dict[str, int]]
@@ -44,39 +45,65 @@ def in_dram(graph: Graph, transfers: Sequence[Transfer], places: Sequence[Placem
 def loads(transfer: Transfer, place: Placement, x: Placement, config: Config) -> Descriptors:
     """From the input, which lies as `x`, to `place`: of all its bytes, or blocks of every plane, for the lanes of every
     strip."""
-    share, size = config.lanes // place.strips, place.padded_size
-    result: Descriptors = []
+    if not _as_packed(place, x):
+        return _pieces(transfer, place, x, config, ())[0]
+    size = place.padded_size
+    runs = [Run(strip * size, place.base, size).spread(config.read_ports) for strip in range(place.strips)]
+    return [_load(run, strip, place, config) for strip, run in enumerate(runs)]
+
+
+def in_pieces(
+    transfer: Transfer, place: Placement, x: Placement, config: Config, ends: Sequence[int]
+) -> list[Descriptors]:
+    """The same in pieces: of every plane the bytes before each of the `ends`, then the rest. Ends are flat pixels of a
+    (phase) plane, in strips counted from the strip's first one; they are rounded up to whole beats of a block.
+
+    Empty where planes are not of whole beats.
+    """
     for strip in range(place.strips):
-        if place == replace(x, base=place.base, order=place.order):
-            runs = [Run(strip * size, place.base, size).spread(config.read_ports)]
-        else:
-            orders = (_blocks(transfer.row, place, x, strip, by_phase) for by_phase in (False, True))
-            runs = min((_runs(blocks) for blocks in orders), key=len)
-        result += [
-            {
-                "opcode": Opcode.LOAD,
-                "address": run.address,
-                "stride": run.stride,
-                "x_address": run.x_address,
-                "in_plane": run.x_stride,
-                "in_channels": run.count,
-                "beats": run.size // BEAT_BYTES,
-                "lane_from": strip * share,
-                "lane_to": (strip + 1) * share,
-            }
-            for run in runs
-        ]
-    return result
+        for region in _regions(transfer.row, place, x, strip):
+            if (region.address | region.x_address | region.size) % BEAT_BYTES:
+                return []
+    return _pieces(transfer, place, x, config, ends)
 
 
-def load_beat_cycles(config: Config) -> float:
-    """Of a beat of a LOAD: what all read ports bring, if the memory does, and the activation memory takes."""
-    return max(1 / config.read_ports, written_beat_cycles(config.pixels))
+def _pieces(
+    transfer: Transfer, place: Placement, x: Placement, config: Config, ends: Sequence[int]
+) -> list[Descriptors]:
+    pieces: list[Descriptors] = [[] for _ in range(len(ends) + 1)]
+    for strip in range(place.strips):
+        orders = [list(_regions(transfer.row, place, x, strip, by_phase)) for by_phase in (False, True)]
+        for piece, limits in zip(pieces, pairwise((None, *ends, None)), strict=True):
+            runs = min((_runs(_blocks(regions, *limits)) for regions in orders), key=len)
+            piece += [_load(run, strip, place, config) for run in runs]
+    return pieces
 
 
-def load_cycles(load: Mapping[str, int], beat_cycles: float) -> float:
-    """Of a LOAD, a beat of which takes so many."""
-    return load["beats"] * load["in_channels"] * beat_cycles + TRANSFER_CYCLES
+def _as_packed(place: Placement, x: Placement) -> bool:
+    """Whether a tensor lies in DRAM, as `x`, just as at `place`."""
+    return place == replace(x, base=place.base, order=place.order)
+
+
+def _load(run: Run, strip: int, place: Placement, config: Config) -> dict[str, int]:
+    share = config.lanes // place.strips
+    return {
+        "opcode": Opcode.LOAD,
+        "address": run.address,
+        "stride": run.stride,
+        "x_address": run.x_address,
+        "in_plane": run.x_stride,
+        "in_channels": run.count,
+        "beats": run.size // BEAT_BYTES,
+        "lane_from": strip * share,
+        "lane_to": (strip + 1) * share,
+    }
+
+
+def load_cycles(load: Mapping[str, int], config: Config) -> float:
+    """Of a LOAD: what the busiest read port brings, if the memory does, and the activation memory takes."""
+    read = ceil_div(load["in_channels"], config.read_ports) * load["beats"]
+    written = load["in_channels"] * load["beats"] * written_beat_cycles(config.pixels)
+    return max(read, written) + TRANSFER_CYCLES
 
 
 def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> Descriptors:
@@ -84,7 +111,7 @@ def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> D
     if place == replace(y, base=place.base):
         blocks = [(0, place.base, y.padded_size)]
     else:
-        blocks = list(_blocks(transfer.row, place, y))
+        blocks = list(_blocks(_regions(transfer.row, place, y)))
     return [
         {"opcode": Opcode.STORE, "address": offset + address, "x_address": x_address, "beats": size // BEAT_BYTES}
         for address, x_address, size in blocks
@@ -132,12 +159,35 @@ def _runs(blocks: Iterable[Block]) -> list[Run]:
     return result
 
 
-def _blocks(row: int, place: Placement, whole: Placement, strip: int = 0, by_phase: bool = False) -> Iterator[Block]:
-    """Of each plane of `place`, whose rows are those of `whole` from `row` on; phases last, or first.
+@dataclass(frozen=True)
+class Region:
+    """What lanes hold of one plane: `size` bytes from `address` in DRAM and `x_address` on the chip on, the first of
+    them the plane's flat pixel `pixel`, in strips counted from the strip's first one."""
+
+    address: int
+    x_address: int
+    size: int
+    pixel: int
+
+
+def _blocks(regions: Iterable[Region], begin: int | None = None, end: int | None = None) -> Iterator[Block]:
+    """Of every region, from flat pixel `begin` on what lies before `end`, each rounded up to whole beats."""
+    for region in regions:
+        first, last = (
+            min(max(ceil_div(pixel - region.pixel, BEAT_BYTES) * BEAT_BYTES, 0), region.size)
+            for pixel in (region.pixel if begin is None else begin, region.pixel + region.size if end is None else end)
+        )
+        if first < last:
+            yield region.address + first, region.x_address + first, last - first
+
+
+def _regions(row: int, place: Placement, whole: Placement, strip: int = 0, by_phase: bool = False) -> Iterator[Region]:
+    """Each plane of `place`, whose rows are those of `whole` from `row` on; phases last, or first.
 
     In strips, the part of each plane that the strip's lanes hold.
     """
-    phases = list(product((0, 1), (0, 1))) if place.split else [(0, 0)]
+    phased = place.split and not place.interleaved
+    phases = list(product((0, 1) if phased else (0,), (0, 1) if phased and place.column_phase else (0,)))
     planes = list(product(range(place.channels), phases))
     if by_phase:
         planes.sort(key=lambda plane: plane[1])
@@ -145,10 +195,14 @@ def _blocks(row: int, place: Placement, whole: Placement, strip: int = 0, by_pha
         address, x_address = (
             one.base + channel * one.plane + down * one.row_phase + across * one.column_phase for one in (whole, place)
         )
+        if _as_packed(place, whole):
+            held = place.strip_bytes or place.plane // len(phases)
+            yield Region(address + strip * place.padded_size, x_address, held, -place.strip_halo)
+            continue
         first, end = 0, ((place.height - down + 1) // 2 if place.split else place.height) * place.pitch
+        start = strip * place.strip_step - place.strip_halo
         if place.strips > 1:
-            start = strip * place.strip_step - place.strip_halo
             first, end = max(start, 0), min(start + place.strip_bytes, end)
-            x_address += first - start
         if first < end:
-            yield address + whole.bytes_above(row) + first, x_address, end - first
+            pixel = first - strip * place.strip_step
+            yield Region(address + whole.bytes_above(row) + first, x_address + first - start, end - first, pixel)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import headrace.compile
-import headrace.link
+import headrace.moves
 from dags import random_dag
 from headrace.artifact import Artifact
 from headrace.banding import banded
@@ -29,7 +29,6 @@ from headrace_sim.network_check import bandwidth
 from networks import random_input
 from random_layers import library
 from sw.test_bands import networks, random_segments
-from sw.test_prefetch import as_if_there_were_time
 
 pytestmark = pytest.mark.slow
 NARROW = {
@@ -67,9 +66,9 @@ def test_networks_that_do_not_fit(name: str, config: str) -> None:
 
 @pytest.mark.parametrize("config", [*NARROW.values(), WIDE], ids=lambda config: config.name)
 def test_random_segments(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loads run beside layers wherever their bytes are free, also where results leave them no time."""
+    """Loads run beside layers wherever their bytes are free, also where that is not the sooner."""
     equal = loads = 0
-    monkeypatch.setattr(headrace.link, "load_ahead", as_if_there_were_time)
+    monkeypatch.setattr(headrace.moves, "pays", lambda *_: True)
     for seed in range(RANDOM):
         rng = np.random.default_rng([seed, config.lanes])
         network = random_dag(rng, max_size=24)

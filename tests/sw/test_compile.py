@@ -63,29 +63,23 @@ def beats_of(image: Image, address: int, beats: int) -> np.ndarray:
 def check_structure(image: Image, network: Network) -> None:
     """The program, and every table and stream it leads to, are where they should be and add up."""
     config, program = image.config, image.descriptors()
-    loads = image.input.strips
-    layers = len(program) - loads - 2
-    assert [d["opcode"] for d in program] == [Opcode.LOAD] * loads + [Opcode.LAYER] * layers + [Opcode.STORE, 0]
-    for strip, load in enumerate(program[:loads]):
-        size = load["beats"] * 8 * load["in_channels"]
-        assert (load["address"], size * loads) == (image.input_offset + strip * size, image.input_bytes)
-        assert load["in_channels"] == 1 or load["stride"] == load["in_plane"] == load["beats"] * 8
-        assert [load["lane_from"], load["lane_to"]] == [n * config.lanes // loads for n in (strip, strip + 1)]
+    check_loads(image)
+    layers = [number for number, d in enumerate(program) if d["opcode"] == Opcode.LAYER]
     store = program[-2]
     assert (store["address"], store["beats"] * 8, store["lane_from"]) == (image.output_offset, image.output_bytes, 0)
     assert image.input_offset + image.input_bytes <= image.output_offset and image.output_offset % 8 == 0
     assert len(image.blob) % 8 == 0
     taken = {(0, 64 * len(program))}
-    for d in program[loads:-2]:
-        taken |= check_descriptor_of_layer(image, d)
+    for number in layers:
+        taken |= check_descriptor_of_layer(image, program[number])
     edges = sorted(taken)
     assert edges[0][0] == 0 and edges[-1][1] == len(image.blob)
     assert all(end == start for (_, end), (start, _) in pairwise(edges))  # no overlap, no gap
     ops = build_graph(network).ops
-    at = loads
+    at = 0
     for number, (op, info) in enumerate(zip(ops, image.layers, strict=True)):
-        own = program[at : at + info.strips]
-        assert (info.name, info.kind, info.descriptor) == (op.layer.name, op.layer.kind, at)
+        own = [program[n] for n in layers[at : at + info.strips]]
+        assert (info.name, info.kind, info.descriptor) == (op.layer.name, op.layer.kind, layers[at])
         assert all(d["layer"] == number for d in own)
         assert info.table_bytes == sum(8 * d["beats"] for d in own) and info.words == sum(d["words"] for d in own)
         pixels = info.output_shape[1] * info.output_shape[2]
@@ -95,6 +89,31 @@ def check_structure(image: Image, network: Network) -> None:
         assert info.rows <= info.symbols <= info.taps + info.rows
         assert info.bound_cycles * config.lanes >= info.spatial_strips * info.taps * info.words
         at += info.strips
+
+
+def check_loads(image: Image) -> None:
+    """They bring all of the input, or pieces of its planes, those that come beside the first layer last of all."""
+    program, strips = image.descriptors(), image.input.strips
+    loads = [d for d in program if d["opcode"] == Opcode.LOAD]
+    whole = not any(d["beside"] for d in loads)
+    first = len([d for d in loads if not d["beside"]])
+    assert [d["opcode"] for d in program if not d["beside"]] == (
+        [Opcode.LOAD] * first + [Opcode.LAYER] * (len(program) - len(loads) - 2) + [Opcode.STORE, Opcode.END]
+    )
+    behind = program[max([n for n, d in enumerate(program) if d["beside"]], default=first) + 1 :]
+    assert whole or (behind[0]["opcode"], behind[0]["layer"]) == (Opcode.LAYER, 0)
+    places: list[int] = []
+    for load in loads:
+        lanes = image.config.lanes // strips
+        strip = load["lane_from"] // lanes
+        assert [load["lane_from"], load["lane_to"]] == [strip * lanes, (strip + 1) * lanes]
+        for block in range(load["in_channels"]):
+            begin = load["address"] + block * load["stride"] - image.input_offset
+            x = load["x_address"] - loads[0]["x_address"] + block * load["in_plane"]
+            assert begin == x + strip * image.input.padded_size
+            places += range(begin, begin + 8 * load["beats"])
+    assert len(set(places)) == len(places) and set(places) <= set(range(image.input_bytes))
+    assert not whole or len(places) == image.input_bytes
 
 
 def check_descriptor_of_layer(image: Image, d: dict[str, int]) -> set[tuple[int, int]]:

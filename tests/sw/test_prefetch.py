@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 import headrace.compile
 import headrace.fit
-import headrace.link
+import headrace.moves
 from dags import random_dag
 from headrace.banding import banded
 from headrace.bands import Segment
@@ -25,8 +24,8 @@ from headrace.isa import DESCRIPTOR, DESCRIPTOR_BYTES, Opcode
 from headrace.layout import place
 from headrace.network import Network
 from headrace.placement import Placement
-from headrace.prefetch import Descriptor, LayerRun, free_from, load_ahead
-from headrace.transfers import TRANSFER_CYCLES
+from headrace.prefetch import Descriptor, LayerRun, free_from, load_ahead, pays
+from headrace.transfers import TRANSFER_CYCLES, load_cycles
 from networks import random_input
 from sw.test_bands import conv, networks, random_segments
 from sw.test_compile import run_on_model
@@ -51,16 +50,10 @@ def before_their_layers(image: Image) -> Image:
     return replace(image, blob=packed + image.blob[len(packed) :])
 
 
-def as_if_there_were_time(
-    ops: Sequence[Sequence[LayerRun]], loads: Mapping[tuple[int, int], Sequence[Descriptor]], beat_cycles: float
-) -> list[list[Descriptor]]:
-    """All LOADs are beside layers."""
-    return load_ahead([[replace(one, cycles=1 << 20) for one in runs] for runs in ops], loads, beat_cycles)
-
-
 @pytest.mark.parametrize("lanes", SMALL)
 def test_a_layer_and_the_loads_beside_it_do_not_meet(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = 0
+    monkeypatch.setattr(headrace.moves, "pays", lambda *_: True)
     for seed in range(RANDOM):
         rng = np.random.default_rng([seed, lanes])
         network = random_dag(rng, max_size=24)
@@ -70,7 +63,6 @@ def test_a_layer_and_the_loads_beside_it_do_not_meet(lanes: int, monkeypatch: py
             return cut, place(cut, config, ahead=int(rng.integers(4)))
 
         monkeypatch.setattr(headrace.compile, "fit", at_random)
-        monkeypatch.setattr(headrace.link, "load_ahead", as_if_there_were_time)
         try:
             image = compile_network(network, SMALL[lanes], effort=Effort.FAST)
         except CompileError:
@@ -106,39 +98,87 @@ def banded_chain(rng: np.random.Generator) -> Graph:
 
 
 def run(cycles: int, tables: int = 10, writes: int = 0) -> LayerRun:
-    return LayerRun({"opcode": Opcode.LAYER, "beats": tables}, cycles, writes)
+    return LayerRun(tables, cycles, writes)
 
 
-def load(beats: int) -> Descriptor:
-    return {"opcode": Opcode.LOAD, "beats": beats, "in_channels": 1}
+def load(cycles: int) -> Descriptor:
+    """That takes so many on ONE."""
+    return {"opcode": Opcode.LOAD, "beats": cycles - TRANSFER_CYCLES, "in_channels": 1}
 
 
-def beside(programs: list[list[Descriptor]]) -> list[list[int | None]]:
-    """Of every operation, 0 or 1 for each LOAD, None for a LAYER."""
-    return [[one.get("beside") for one in program] for program in programs]
+ONE = Config("one", lanes=2, pixels=8)
+"""A beat a cycle."""
+
+
+def counts(behind: list[list[Descriptor]]) -> list[int]:
+    """LOADs behind every run, all beside it."""
+    assert all(one["beside"] for loads in behind for one in loads)
+    return [len(loads) for loads in behind]
 
 
 def test_each_layer_gets_what_it_has_time_for() -> None:
-    ops = [[run(500)], [run(1000), run(1000)], [run(500)]]
-    loads = [load(400 - TRANSFER_CYCLES)] * 5
-    assert beside(load_ahead(ops, {(1, 3): loads}, 1.0)) == [[None], [None, 1, 1, None, 1, 1], [None, 1]]
-    assert beside(load_ahead(ops, {(0, 1): loads[:2]}, 0.5)) == [[None, 1, 1], [None, None], [None]]
-    assert beside(load_ahead(ops, {(0, 2): loads[:2]}, 2.0)) == [[None], [None, 1, None, 1], [None]]
+    runs = [run(500), run(1000), run(1000), run(500)]
+    assert counts(load_ahead(runs, {(1, 4): [load(400)] * 5}, ONE)) == [0, 2, 2, 1]
+    assert counts(load_ahead(runs, {(0, 3): [load(250), load(500)]}, ONE)) == [1, 1, 0, 0]
+    assert counts(load_ahead(runs, {(0, 1): [load(400)] * 2}, ONE)) == [2, 0, 0, 0]
 
 
-def test_no_load_beside_a_layer_that_always_writes() -> None:
-    ops = [[run(500, writes=500)], [run(800, writes=800)], [run(500)]]
-    assert beside(load_ahead(ops, {(0, 2): [load(300), load(300)]}, 1.0)) == [[None], [None, 0, 0], [None]]
+def test_a_layer_that_always_writes_gets_what_waits_for_nothing_else() -> None:
+    runs = [run(500, writes=500), run(800, writes=800), run(1000)]
+    assert counts(load_ahead(runs, {(0, 2): [load(300)] * 2}, ONE)) == [0, 2, 0]
+    assert counts(load_ahead(runs, {(0, 3): [load(300)] * 2}, ONE)) == [0, 0, 2]
 
 
 def test_the_tables_of_the_next_layer_come_in_time() -> None:
-    ops = [[run(500)], [run(500, tables=400)]]
-    assert beside(load_ahead(ops, {(0, 1): [load(300)]}, 1.0)) == [[None, 1], [None]]
-    assert beside(load_ahead([[run(500)], *ops], {(0, 2): [load(300), load(300)]}, 1.0)) == [
-        [None, 1],
-        [None, 1],
-        [None],
+    runs = [run(500), run(500), run(500, tables=400)]
+    assert counts(load_ahead(runs[1:], {(0, 1): [load(360)]}, ONE)) == [1, 0]
+    assert counts(load_ahead(runs, {(0, 2): [load(360)] * 2}, ONE)) == [1, 1, 0]
+
+
+def test_pieces_pay_where_there_is_time() -> None:
+    whole, pieces = [load(1060)], [[load(560)], [load(560)]]
+    assert pays(whole, pieces, [600.0], ONE) and pays(whole, pieces, [100.0], ONE)
+    assert not pays(whole, pieces, [60.0], ONE)
+    # Of two ports one has both of three blocks' rest.
+    three = [{"opcode": Opcode.LOAD, "beats": 100, "in_channels": 3}]
+    assert load_cycles(three[0], replace(ONE, pixels=16, read_ports=2)) == 200 + TRANSFER_CYCLES
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "stride", "config", "strips"),
+    [
+        ((32, 16), 8, 1, Config("whole", 4, 4, 4096, 16), 1),
+        ((32, 16), 8, 2, Config("phases", 4, 4, 4096, 16), 1),
+        ((32, 32), 1, 1, Config("strips", 4, 4, 512, 16), 4),
+        ((32, 32), 1, 2, Config("strips of phases", 4, 4, 512, 8), 2),
+        ((48, 24), 1, 2, Config("thrifty", 4, 4, 256, 8), 4),
+    ],
+    ids=lambda value: value.name if isinstance(value, Config) else "",
+)
+def test_the_first_layer_begins_before_all_of_its_input_is_there(
+    shape: tuple[int, int], channels: int, stride: int, config: Config, strips: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LOADs beside the descriptors of one layer bring what the next one reads, and nothing twice."""
+    rng = np.random.default_rng(list(shape))
+    network = Network("n", (3, *shape), 1.0, 1.0, (conv("a", channels, 3, stride=stride), conv("b", 4, channels)))
+    monkeypatch.setattr(headrace.moves, "pays", lambda *_: False)
+    whole = compile_network(network, config, effort=Effort.FAST)
+    monkeypatch.setattr(headrace.moves, "pays", lambda *_: True)
+    image = compile_network(network, config, effort=Effort.FAST)
+    assert image.layers[0].spatial_strips == strips and not any(one["beside"] for one in whole.program)
+
+    first, *_, last = image.descriptors_of(image.layers[0])
+    beside = [number for number, one in enumerate(image.program) if one["beside"]]
+    assert beside and first < beside[0] and beside[-1] < last
+    loaded = [
+        sum(one["beats"] * one["in_channels"] for one in program if one["opcode"] == Opcode.LOAD)
+        for program in (image.program, whole.program)
     ]
+    assert loaded[0] <= loaded[1]
+    x = random_input(rng, network)
+    expected = network.run(x)
+    for one in (image, before_their_layers(image), whole):
+        assert np.array_equal(run_on_model(one, x), expected)
 
 
 def test_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +186,7 @@ def test_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     image = compile_network(network, config)
     assert any(one["beside"] for one in image.program)
     monkeypatch.setattr(headrace.fit, "_ahead", lambda cut, config: iter(()))
-    monkeypatch.setattr(headrace.link, "free_from", lambda graph, places: [load.before for load in graph.loads])
+    monkeypatch.setattr(headrace.moves, "free_from", lambda graph, places: [load.before for load in graph.loads])
     alone = compile_network(network, config)
     assert not any(one["beside"] for one in alone.program)
     assert estimate(image).cycles < 0.97 * estimate(alone).cycles

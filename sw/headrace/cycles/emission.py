@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from .costs import GATHER_DELAY, OUTPUT_DELAY, OUTPUT_WORDS, SUM_DELAY
 from .lanes import RowTimes
@@ -28,6 +29,47 @@ class Run:
     """Cycles in which lanes wait for the way out."""
     decode_waits: int
     """Cycles in which lanes wait for operations."""
+    loads_late: float
+    """Cycles that LOADs beside the layer take longer."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """From `begin` to `end` the beats of a LOAD come, which take so many `cycles` of these to be written."""
+
+    begin: float
+    end: float
+    cycles: float
+
+
+class _WriteBack:
+    """Results and LOADs beside the layer, in order of time, take turns at the activation memory.
+
+    `late`: so much later than they were to be, LOADs are from here on.
+    """
+
+    def __init__(self, taken: Sequence[Taken]) -> None:
+        self.late = 0.0
+        self._taken = list(taken)[::-1]
+
+    def write(self, start: int, cycles: int) -> int:
+        """When results that take so many cycles from `start` on have been written."""
+        now, left = float(start), float(cycles)
+        while left > 0 and self._taken:
+            begin, end = (time + self.late for time in (self._taken[-1].begin, self._taken[-1].end))
+            if now >= end:
+                self._taken.pop()
+            elif now < begin:
+                before = min(left, begin - now)
+                now, left = now + before, left - before
+            else:
+                wanted = self._taken[-1].cycles / (end - begin)  # of a cycle, as long as no result waits
+                share = max(1 - wanted, 0.5)
+                slower = 1 - (1 - share) / wanted
+                both = min(left / share, (end - now) / (1 - slower))
+                now, left = now + both, left - both * share
+                self.late += both * slower
+        return ceil(now + left)
 
 
 class _Lane:
@@ -100,7 +142,14 @@ class _GatheringLane(_Lane):
         self.ready = taken + GATHER_DELAY
 
 
-def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: bool, gathered: int) -> Run:
+def emit(
+    times: Sequence[RowTimes],
+    words: int,
+    writes: Sequence[int],
+    maximum: bool,
+    gathered: int,
+    taken: Sequence[Taken] = (),
+) -> Run:
     """Run all rows.
 
     Args:
@@ -109,12 +158,14 @@ def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: 
         writes: cycles that the write-back takes for a row of each lane, or for gathered ones.
         maximum: every operation's words leave, not only those of the row's last one.
         gathered: so many rows of one word leave at a time; 0: each by itself.
+        taken: by LOADs beside the layer, in order, since the same moment as the lanes' times.
     """
     lanes = [
         _GatheringLane(one, write, gathered) if gathered else _Lane(one, words, maximum, write)
         for one, write in zip(times, writes, strict=True)
     ]
     count, ready = len(lanes), [lane.ready for lane in lanes]
+    back = _WriteBack(taken)
     last, free, written = 0, 0, 0
     for _ in range(sum(len(lane.passes) for lane in lanes) // max(gathered, 1)):
         # The next lane behind the last one that waits, else the one that comes first.
@@ -123,7 +174,7 @@ def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: 
         lane = lanes[number]
         end = lane.leave(now + 1)
         # Where the write-back takes longer, words fill the places up to it, and those that have none wait in the lane.
-        written = max(written, end - words + 1 + OUTPUT_DELAY) + lane.write
+        written = back.write(max(written, end - words + 1 + OUTPUT_DELAY), lane.write)
         held = max(end, written - OUTPUT_WORDS * lane.write // words)
         if not gathered:
             lane.output_waits += now - ready[number] + held - end
@@ -134,4 +185,4 @@ def emit(times: Sequence[RowTimes], words: int, writes: Sequence[int], maximum: 
     output_waits, decode_waits = (
         sum(part) for part in zip(*((one.output_waits, one.decode_waits) for one in lanes), strict=True)
     )
-    return Run(max(written, free + OUTPUT_DELAY), free, macs, output_waits, decode_waits)
+    return Run(max(written, free + OUTPUT_DELAY), free, macs, output_waits, decode_waits, back.late)

@@ -47,12 +47,14 @@ class Blocks:
     """Blocks that are asked for one after the other, the first one at `time`: descriptors, the tables that one names,
     what a LOAD moves. Beats of the first one wait until `taken`.
 
-    `arrived`: when the last beat of each had come. `time`: when the next burst can be requested, NEVER behind the last.
+    `began`, `arrived`: when the first beat of each had come, and the last. `time`: when the next burst can be
+    requested, NEVER behind the last.
     `known`: when the first `mark` beats of the last block had come, NEVER until they are requested.
     """
 
     def __init__(self, time: float, blocks: Sequence[Block], mark: int = 1, taken: float = 0.0) -> None:
         self.time = time + costs.BLOCK_REQUEST if blocks else NEVER
+        self.began: list[float] = []
         self.arrived: list[float] = []
         self.known = NEVER
         self._blocks, self._mark, self._taken = list(blocks), mark, taken
@@ -66,6 +68,8 @@ class Blocks:
         beat_cycles = max(port.block_beat_cycles, block.beat_cycles)
         first = port.burst(issue, beats, beat_cycles)
         before = block.beats - self._left
+        if not before:
+            self.began.append(first)
         if number == len(self._blocks) - 1 and before < self._mark <= before + beats:
             self.known = first + (self._mark - before) * beat_cycles
         self.time = issue + costs.BLOCK_BURST_CYCLES
@@ -86,6 +90,10 @@ class Blocks:
             self.time += costs.NEXT_BLOCK
         if following.after is After.LOAD:
             self._taken = port.free + costs.LOAD_END + costs.NEXT_DESCRIPTOR
+
+    def delay(self, cycles: float) -> None:
+        """What has not been requested is requested so much later."""
+        self.time += cycles
 
     def reach_mark(self, port: BlockPort) -> float:
         """`known`, with what has to be requested until then."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -16,7 +16,7 @@ from ..image import Image
 from ..isa import BEAT_BYTES, DESCRIPTOR_BYTES, LANE_ROWS, LANE_STREAM, LANE_TABLES, Opcode
 from . import costs
 from .costs import IntArray
-from .emission import Run, emit
+from .emission import Run, Taken, emit
 from .front import NEVER, After, Block, Blocks, Front
 from .lanes import LaneStream, RowTimes, SymbolTimes, read_stream, row_times, symbol_times
 from .memory import Memory, Port, StreamNeed
@@ -116,14 +116,15 @@ class Timeline:
             beside = list(takewhile(lambda one: one["opcode"] == Opcode.LOAD and one["beside"], program[number:]))
             tables, ahead = ahead, self._ahead(2, number, beside=beside)
             front = Front(ports[0], tables, asked + 1, left, idle, ahead)
-            run, requested, waits = self._layer(next(layers), ports, asked, front)
+            run, requested, waits = self._layer(next(layers), ports, asked, front, ahead, beside)
             tables_wait = max(round(front.start - idle) - costs.LAYER_GAP, 0)
             left = front.begin + run.left + costs.LANES_LEFT
             idle = front.begin + run.end + costs.DRAIN + costs.TOTAL_DELAY * fields["total"]
             result.append(
                 DescriptorCycles(round(front.start), round(idle), round(idle) - before, run, tables_wait, waits)
             )
-            result += self._loads_beside(beside, ahead, result[-1].end, ports[0])
+            result += self._loads_beside(beside, ahead, result[-1].end, ports[0], run.loads_late)
+            ahead.delay(run.loads_late)
             number += len(beside)
         return result
 
@@ -150,14 +151,14 @@ class Timeline:
         return [first, *[replace(first, after=After.BLOCK)] * (own - 1)]
 
     def _loads_beside(
-        self, loads: Sequence[Mapping[str, int]], ahead: Blocks, end: int, port: Port
+        self, loads: Sequence[Mapping[str, int]], ahead: Blocks, end: int, port: Port, late: float
     ) -> list[DescriptorCycles]:
-        """LOADs beside a layer that ends at `end`: what each takes longer."""
+        """LOADs beside a layer that ends at `end` and keeps them for `late` cycles: what each takes longer."""
         result, blocks = list[DescriptorCycles](), 0
         for load in loads:
             begin = round(ahead.reach(blocks, port) + costs.DESCRIPTOR_CHECK) + 1
             blocks += 1 + len(self._load_blocks(load))
-            done = round(ahead.reach(blocks - 1, port) + costs.LOAD_END)
+            done = round(ahead.reach(blocks - 1, port) + costs.LOAD_END + late)
             cycles = max(done - end - 1, 0)
             end = max(done, end)
             result.append(DescriptorCycles(begin, end, cycles, None, 0, 0))
@@ -172,9 +173,29 @@ class Timeline:
             return costs.STORE_START + fields["beats"] * beat_cycles + self.memory.latency
         return 1
 
-    def _layer(self, layer: _Layer, ports: Sequence[Port], asked: float, front: Front) -> tuple[Run, float, int]:
+    def _taken(
+        self, loads: Sequence[Mapping[str, int]], ahead: Blocks, port: Port, lanes_begin: float
+    ) -> Iterator[Taken]:
+        """What LOADs beside a layer take of the write-back, since its lanes began."""
+        last = -1
+        for load in loads:
+            first, last = last + 2, last + 1 + len(self._load_blocks(load))
+            end = ahead.reach(last, port)
+            cycles = load["beats"] * load["in_channels"] * costs.written_beat_cycles(self.config.pixels)
+            begin = min(ahead.began[first], end - cycles)
+            yield Taken(begin - lanes_begin, end - lanes_begin, cycles)
+
+    def _layer(
+        self,
+        layer: _Layer,
+        ports: Sequence[Port],
+        asked: float,
+        front: Front,
+        ahead: Blocks,
+        beside: Sequence[Mapping[str, int]],
+    ) -> tuple[Run, float, int]:
         """The run whose streams are asked for at `asked`, when the last of their bursts was requested,
-        `stream_waits`."""
+        `stream_waits`. LOADs `beside` it are the first blocks `ahead`."""
         fields, lanes = layer.fields, len(layer.lanes)
         needs = [self._need(number) for number in layer.lanes]
         arrivals: list[list[float]] = [[]] * lanes
@@ -201,7 +222,8 @@ class Timeline:
                 taken = np.maximum(times.taken, times.decoded + late + costs.ADDRESS_DELAY)
                 taken = np.maximum.accumulate(taken - steps) + steps
                 rows.append(row_times(stream, SymbolTimes(times.decoded + late, taken), words))
-        run = emit(rows, fields["words"], layer.writes, bool(fields["maximum"]), fields["gathered"])
+        taken = list(self._taken(beside, ahead, ports[0], front.begin))
+        run = emit(rows, fields["words"], layer.writes, bool(fields["maximum"]), fields["gathered"], taken)
         return run, requested, waits
 
     def _bursts(self, stream: LaneStream) -> IntArray:
