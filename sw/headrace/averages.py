@@ -6,7 +6,7 @@ import numpy as np
 
 from .config import Config
 from .isa import DESCRIPTOR
-from .layers import Lowered, ceil_div, gathered_rows, requantisation, stored
+from .layers import Lowered, ceil_div, gather_counts, requantisation, stored
 from .network import GlobalAveragePool
 from .placement import Placement, Tap
 
@@ -23,7 +23,7 @@ def lower_by_words(layer: GlobalAveragePool, x: Placement, config: Config) -> Lo
     if not dense or count > config.taps or 128 * count * pixels >= 1 << (config.acc_bits - 1):
         return None
     rows = ceil_div(x.channels, config.lanes)
-    gathered = max((1, *gathered_rows(config, x.channels)))
+    gathered = max((1, *gather_counts(config, x.channels)))
     # All rows leave one after the other; going on to the next tap takes a cycle.
     fits = x.size <= DESCRIPTOR.most("in_channels")
     if fits and max(x.channels, rows * 2 * count) >= max(x.channels // gathered, rows * plane):

@@ -66,7 +66,7 @@ class Strips:
     """Lanes that read each stream, for a strip of the output each."""
     ports: int = 1
     """Over which the lanes read at once."""
-    gathers: tuple[int, ...] = ()
+    gather_counts: tuple[int, ...] = ()
     """How many rows can leave as one word."""
     before: int = 0
     """Cycles of the descriptor before these, which runs while the first one's tables come."""
@@ -140,7 +140,7 @@ def choose_coding(
     codings = list(_candidates(W, config, strips, slots, effort))
     work = min(sum(lane_cycles(coding.encoded, 1)) for coding in codings)
     if len(W) > WORTHWHILE * work:
-        for gathered in strips.gathers:
+        for gathered in strips.gather_counts:
             codings += _candidates(W, config, strips, slots, effort, gathered)
     cycles = [strips.cycles(coding.encoded, coding.gathered) for coding in codings]
     fastest = codings[cycles.index(min(cycles))]

@@ -18,7 +18,7 @@ from .fit import fit
 from .graph import Graph, Op, build_graph
 from .image import Image
 from .isa import SLOTS, table_beats
-from .layers import Lowered, Range, ceil_div, check_layer, check_sums, gathered_rows, lower, output_range, strips
+from .layers import Lowered, Range, ceil_div, check_layer, check_sums, gather_counts, lower, output_range, strips
 from .layout import place
 from .link import link
 from .network import GlobalAveragePool, Network
@@ -169,9 +169,9 @@ def compile_layer(
         config.lanes, 0, len(lowered.taps), len(lowered.mask_table), 0, len(lowered.matrix), lowered.uniform
     )
     slots = 0 if lowered.maximum else min(SLOTS, config.acc_words >> (max(words) - 1).bit_length())
-    gathers = lowered.gathers and all(y.plane == y.strips == 1 for y, _ in targets)
-    gathered = tuple(n for n in gathered_rows(config, len(lowered.matrix)) if gathers and n <= lowered.pitch)
-    work = Strips(words, beats, bands[0].x.strips, config.read_ports, gathered, before)
+    can_gather = lowered.can_gather and all(y.plane == y.strips == 1 for y, _ in targets)
+    counts = tuple(n for n in gather_counts(config, len(lowered.matrix)) if can_gather and n <= lowered.pitch)
+    work = Strips(words, beats, bands[0].x.strips, config.read_ports, counts, before)
     reach = min(low for low, _ in values), max(high for _, high in values)
     try:
         coding = choose_coding(lowered.matrix, config, work, slots, effort)

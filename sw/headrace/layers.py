@@ -59,12 +59,12 @@ class Lowered:
         return all(np.all(values == values[0]) for values in (self.bias, self.multiplier, self.shift))
 
     @property
-    def gathers(self) -> bool:
+    def can_gather(self) -> bool:
         """Whether rows of a single pixel can leave gathered: requantised alike, their word is one row of pixels."""
         return self.uniform and not self.maximum and not self.total
 
 
-def gathered_rows(config: Config, rows: int) -> tuple[int, ...]:
+def gather_counts(config: Config, rows: int) -> tuple[int, ...]:
     """How many of a layer's `rows` can leave as one word."""
     return tuple(count for count in (4, 8) if count <= config.gathered_rows and rows % count == 0)
 

@@ -56,7 +56,7 @@ def plan_moves(
                 pieces = cut
         before[one.before] += pieces[0]
         for number, piece in enumerate(pieces[1:], due):
-            ahead[number, number + 1] = piece
+            ahead.setdefault((number, number + 1), []).extend(piece)
     return Moves(before, load_ahead(runs, ahead, config))
 
 

@@ -98,7 +98,7 @@ def test_rows_on_their_way_out_are_gathered(differential: bool, gathered: int) -
     """Rows of one tap on four lanes leave several a cycle; every lane's rows fill whole words."""
     W = np.zeros((800, 8), np.int8)
     W[np.arange(800), np.arange(800) % 8] = 1 + np.arange(800) // 8 % (3 if differential else 9)
-    coding = choose_coding(W, DEMO, Strips((1,), 10, gathers=(gathered,)), 8 if differential else 0)
+    coding = choose_coding(W, DEMO, Strips((1,), 10, gather_counts=(gathered,)), 8 if differential else 0)
     assert coding.gathered == gathered and (coding.rows_differential > 0) == differential
     assert all(rows % gathered == 0 for rows in coding.encoded.lane_rows)
     assert np.array_equal(decode_layer(coding.encoded), W)
@@ -108,12 +108,12 @@ def test_rows_on_their_way_out_are_gathered(differential: bool, gathered: int) -
 def test_as_many_rows_are_gathered_as_leave_soonest() -> None:
     """Of few rows, four at a time go to all lanes, eight to half of them."""
     W = np.ones((16, 4), np.int8)
-    assert choose_coding(W, DEMO, Strips((1,), 10, gathers=(4, 8))).gathered == 4
+    assert choose_coding(W, DEMO, Strips((1,), 10, gather_counts=(4, 8))).gathered == 4
     W = np.zeros((1024, 8), np.int8)
     W[np.arange(1024), np.arange(1024) % 8] = 1
     for lanes, gathered in ((4, 4), (8, 8)):
         config = replace(DEMO, lanes=lanes)
-        assert choose_coding(W, config, Strips((1,), 10, gathers=(4, 8))).gathered == gathered
+        assert choose_coding(W, config, Strips((1,), 10, gather_counts=(4, 8))).gathered == gathered
 
 
 def test_lanes_of_differential_rows_are_balanced() -> None:
