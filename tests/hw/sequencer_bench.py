@@ -232,3 +232,6 @@ class Bench:
 
     def simulate(self, bench: Any, cycles: int = 20_000) -> None:
         simulate(self.dut, bench, background=[self.datapath], cycles=cycles)
+
+
+WHOLE = [load(), layer(), layer(layer=5, address=0x300), store(), END]
