@@ -10,15 +10,17 @@ from amaranth.lib.wiring import In, Out
 
 from .counters import Ordinal
 from .descriptors import DESCRIPTOR
-from .faults import state_until
+from .states import state_until
 
 
 class Back(wiring.Component):
-    """Runs the layer `coming`, which the front has `offered`, once the one before has ended.
+    """Runs the layer `coming`, which the front has `offered` with its tables in half `coming_bank`, once the one before
+    has ended.
 
     `layer_start` (a pulse) takes it over: from the next cycle on it is `descriptor`, with its `bank` and `ordinal`. It
     is `running` until its lanes are done and its streams have ended. `ends` (a pulse): its results have been written;
-    `wrong`, in that cycle, if `signature_differs`. `fail` ends it without either.
+    `signature_wrong`, in that cycle, if `signature_differs`. `fail` ends it without either. `idle`: no layer runs, nor
+    is one prepared.
 
     `lanes_start`, which follows `lanes_clear`, comes with `layer_start`, or before it while results are on their way:
     a layer begins at most LAYER_GAP cycles after all results of the one before have been written, if it is offered.
@@ -45,7 +47,7 @@ class Back(wiring.Component):
                 "layer_start": Out(1),
                 "running": Out(1),
                 "ends": Out(1),
-                "wrong": Out(1),
+                "signature_wrong": Out(1),
                 # Datapath
                 "streams_ended": In(1),
                 "lanes_idle": In(1),
@@ -92,7 +94,10 @@ class Back(wiring.Component):
                     with m.If(self.layer_start):
                         m.next = "RUN"
         # The signature is known: the layer's last beats have come some cycles before it ends.
-        m.d.comb += [self.wrong.eq(self.ends & self.signature_differs), self.clear.eq(self.ends | self.forget)]
+        m.d.comb += [
+            self.signature_wrong.eq(self.ends & self.signature_differs),
+            self.clear.eq(self.ends | self.forget),
+        ]
         with m.If(self.layer_start):
             m.d.sync += [
                 self.descriptor.eq(self.coming),

@@ -1,11 +1,8 @@
-"""The first error of a program, and the states that it ends."""
+"""The first error of a program."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,15 +12,6 @@ from headrace.isa import NOBODY, ErrorCode
 from .csr import ERROR
 from .reads import Beat
 from .shapes import ERROR_CODE_BITS
-
-
-@contextmanager
-def state_until(m: Module, fail: Value, then: str, name: str) -> Iterator[None]:
-    """State `name`, which `fail` ends: `then` follows, whatever the state says."""
-    with m.State(name):
-        yield
-        with m.If(fail):
-            m.next = then
 
 
 class Faults(wiring.Component):

@@ -17,8 +17,8 @@ from headrace.registers import PROFILE_ENTRIES
 from .burst import Block
 from .counters import Ordinal
 from .descriptors import CHECK_CYCLES, DESCRIPTOR, valid_descriptor
-from .faults import state_until
 from .reads import Beat
+from .states import state_until
 
 DESCRIPTOR_BEATS = isa.DESCRIPTOR_BYTES // isa.BEAT_BYTES
 

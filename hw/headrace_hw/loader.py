@@ -30,8 +30,7 @@ class Loader(wiring.Component):
     port's number on.
 
     `expects`: not all beats have come. `busy`: that, or bytes wait. `wants`: bytes wait; in a cycle of `go` some leave
-    through `o`: min(8, P), of words of 16 pixels and more two beats of a block if the first had to wait. `urgent`: they
-    do, and the next beat waits for them.
+    through `o`: min(8, P), of words of 16 pixels and more two beats of a block if the first had to wait.
     """
 
     def __init__(self, config: Config, port: int = 0) -> None:
@@ -43,7 +42,6 @@ class Loader(wiring.Component):
                 "go": In(1),
                 "o": Out(stream.Signature(masked_write_layout(config), always_ready=True)),
                 "wants": Out(1),
-                "urgent": Out(1),
                 "expects": Out(1),
                 "busy": Out(1),
             }
@@ -60,15 +58,12 @@ class Loader(wiring.Component):
 
         held, count = Signal(16 * BEAT_BYTES if pairs else 8 * BEAT_BYTES), Signal(range(2 * BEAT_BYTES + 1))
         address = Signal.like(self.x_address)
-        leaves, empties, joins, taken = Signal(), Signal(), Signal(), Signal()
+        leaves, empties, taken = self.o.valid, Signal(), Signal()
         m.d.comb += [
             self.wants.eq(count != 0),
             leaves.eq(self.wants & self.go),
-            self.o.valid.eq(leaves),
-            empties.eq(~self.wants | (leaves & (count <= chunk))),
-            joins.eq((count == BEAT_BYTES) & ~first if pairs else 0),
-            self.urgent.eq(self.wants & ~joins),
-            self.i.ready.eq(self.expects & (empties | joins)),
+            empties.eq((count == 0) | (leaves & (count <= chunk))),
+            self.i.ready.eq(self.expects & (empties | ((count == BEAT_BYTES) & ~first if pairs else 0))),
             taken.eq(self.i.valid & self.i.ready),
             self.o.payload.load.eq(1),
             self.o.payload.address.eq(address),
@@ -106,7 +101,7 @@ class Loader(wiring.Component):
 
 
 class Loaders(wiring.Component):
-    """A Loader for each read port. They take turns, urgent ones first."""
+    """A Loader for each read port. They take turns at `o`."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -117,7 +112,6 @@ class Loaders(wiring.Component):
                 "go": In(1),
                 "o": Out(stream.Signature(masked_write_layout(config), always_ready=True)),
                 "wants": Out(1),
-                "urgent": Out(1),
                 "expects": Out(config.read_ports),
                 "busy": Out(1),
             }
@@ -133,16 +127,14 @@ class Loaders(wiring.Component):
             for name in settings(self._config):
                 m.d.comb += getattr(loader, name).eq(getattr(self, name))
         first, last = loaders[0], loaders[-1]
-        for name in ("wants", "urgent", "busy"):
-            m.d.comb += getattr(self, name).eq(getattr(first, name) | getattr(last, name))
+        m.d.comb += [self.busy.eq(first.busy | last.busy), self.wants.eq(first.wants | last.wants)]
         if first is last:
             m.d.comb += first.go.eq(self.go)
             connect(m, first.o, flipped(self.o))
             return m
         turn, goes_last = Signal(), Signal()  # it is the last one's turn; the last one goes
-        asks = [Mux(self.urgent, loader.urgent, loader.wants) for loader in loaders]
         m.d.comb += [
-            goes_last.eq(asks[1] & (turn | ~asks[0])),
+            goes_last.eq(last.wants & (turn | ~first.wants)),
             first.go.eq(self.go & ~goes_last),
             last.go.eq(self.go & goes_last),
             self.o.valid.eq(first.o.valid | last.o.valid),

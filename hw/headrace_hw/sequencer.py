@@ -109,8 +109,13 @@ class Sequencer(wiring.Component):
         m.submodules.signatures = signatures = Signatures(self._config)
         m.submodules.counters = counters = CycleCounters(self._config)
         m.submodules.faults = faults = Faults(self._config)
-        for part in (front, back, signatures, counters, faults):
+        parts = (front, back, signatures, counters, faults)
+        for part in parts:
             self._share(m, part)
+        put_out = [
+            name for part in parts for name in part.signature.members if part.signature.members[name].flow == Out
+        ]
+        assert all(put_out.count(name) == 1 for name in self.signature.members if name in put_out)
         m.d.comb += [
             front.block.eq(self.beat[0]),
             front.back_idle.eq(back.idle),
@@ -131,7 +136,7 @@ class Sequencer(wiring.Component):
             faults.front_layer.eq(front.layer),
             faults.front_number.eq(front.ordinal.number),
             faults.back_idle.eq(back.idle),
-            faults.back_wrong.eq(back.wrong),
+            faults.back_wrong.eq(back.signature_wrong),
             faults.back_layer.eq(self.descriptor.layer),
             faults.back_number.eq(back.ordinal.number),
             faults.late.eq(counters.late),

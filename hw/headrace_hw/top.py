@@ -178,8 +178,8 @@ class Top(wiring.Component):
             requant.clamp_low.eq(descriptor.clamp_low),
             requant.clamp_high.eq(descriptor.clamp_high),
             sequencer.load_busy.eq(loaders.busy | aligner.loads),
-            loaders.go.eq((loaders.urgent & ~results_turn) | ~writeback.o.valid),
-            writeback.o.ready.eq(results_turn | ~loaders.urgent),
+            loaders.go.eq(~writeback.o.valid | ~results_turn),
+            writeback.o.ready.eq(~loaders.wants | results_turn),
             aligner.i.valid.eq(loaders.wants | writeback.o.valid),
             aligner.i.payload.eq(Mux(loaders.o.valid, loaders.o.payload.as_value(), writeback.o.payload.as_value())),
         ]

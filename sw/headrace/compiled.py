@@ -9,6 +9,7 @@ import numpy as np
 from .coding import Coding
 from .config import Config
 from .cycles.costs import write_cycles
+from .errors import CompileError
 from .graph import Op
 from .isa import BEAT_BYTES, Opcode, table_beats
 from .layers import Lowered, ceil_div
@@ -91,8 +92,12 @@ class Part:
         return max(ceil_div(beats, self.config.read_ports), ceil_div(products, self.config.lanes))
 
     def run(self, band: Band, cut: Cut) -> LayerRun:
-        """What one cut of the band takes, estimated; its results are written as if strips began with rows."""
-        fields = layer_descriptor(self, band, cut)
+        """What one cut of the band takes, estimated; its results are written as if strips began with rows. CompileError
+        for one that no descriptor can say."""
+        try:
+            fields = layer_descriptor(self, band, cut)
+        except ValueError as error:
+            raise CompileError(f"{self.name}: {error}") from None
         rows = self.strips * len(band.lowered.matrix) // max(fields["gathered"], 1)
         each = write_cycles(fields, 0, self.config.pixels)
         # All lanes end with a row, about at once, and those leave one after the other.

@@ -84,7 +84,7 @@ DESCRIPTOR = Record(
         Field("uniform", 1, "LAYER: all channels are requantised alike: the channel table has one entry"),
         Field("gathered", 4, "LAYER: not 0: one pixel, uniform; so many of a lane's rows leave at a time, as one word"),
         Field("total", 1, "LAYER: rows have one word; its pixel 0 becomes the sum of all its pixels, the others 0"),
-        Field("beside", 1, "LOAD: runs beside the LAYER before it, which neither reads nor writes what is loaded"),
+        Field("beside", 1, "LOAD: runs beside the LAYER before it, which neither needs nor writes what is loaded"),
         Field("reserved0", 6),
         Field("beats", 32, "LOAD, STORE: beats of a block. LAYER: beats of all tables together"),
         Field("address", 32, "byte offset in DRAM; see Opcode"),

@@ -8,7 +8,6 @@ from itertools import accumulate
 
 from .compiled import Band, Part
 from .config import Config
-from .errors import CompileError
 from .graph import Graph
 from .placement import Placement
 from .prefetch import free_from, load_ahead, pays, spare
@@ -35,10 +34,7 @@ def plan_moves(
     each = [iter(part.bands) for part in parts]
     bands = [next(each[op.number]) for op in graph.ops]
     slots = [0, *accumulate(len(band.cuts) for band in bands)]  # of each operation, its first LAYER descriptor
-    try:
-        runs = [parts[op.number].run(band, cut) for op, band in zip(graph.ops, bands, strict=True) for cut in band.cuts]
-    except ValueError as error:
-        raise CompileError(str(error)) from None
+    runs = [parts[op.number].run(band, cut) for op, band in zip(graph.ops, bands, strict=True) for cut in band.cuts]
     left = spare(runs)
     before: list[Descriptors] = [[] for _ in range(len(graph.ops) + 1)]
     for one in graph.stores:
@@ -50,8 +46,9 @@ def plan_moves(
             ahead.setdefault((slots[free], due), []).extend(blocks)
             continue
         pieces = [blocks]
-        if graph.ops[one.before].sources == (one.tensor,):
-            cut = in_pieces(one, places[one.tensor], x, config, _read_until(bands[one.before], config))
+        ends = _read_until(bands[one.before], config)
+        if ends and graph.ops[one.before].sources == (one.tensor,):
+            cut = in_pieces(one, places[one.tensor], x, config, ends)
             if cut and pays(blocks, cut, left[due:], config):
                 pieces = cut
         before[one.before] += pieces[0]

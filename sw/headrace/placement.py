@@ -74,7 +74,7 @@ class Placement:
     def __post_init__(self) -> None:
         if min(self.channels, self.height, self.width, self.plane, self.pitch) < 1 or self.base < 0:
             raise ValueError(f"placement: sizes must be positive: {self}")
-        too_large = self.size > MAX_BYTES or self.base > MAX_BYTES or self.strip_step > MAX_BYTES
+        too_large = max(self.strips, 1) * self.size > MAX_BYTES or self.base > MAX_BYTES or self.strip_step > MAX_BYTES
         if too_large or (self.strips == 1 and self.height * self.width > self.plane):
             raise ValueError(f"placement: {self.channels} x {self.height} x {self.width} does not fit its planes")
         if self.order is not None:

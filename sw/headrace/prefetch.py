@@ -1,4 +1,4 @@
-"""Where in a program bands of the input are loaded: beside layers that run before they are due, where there is room."""
+"""Which layers bands and pieces of the input are loaded beside: such as run before they are due."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def free_from(graph: Graph, places: Sequence[Placement]) -> list[int]:
 
 
 def spare(runs: Sequence[LayerRun]) -> list[float]:
-    """Cycles of each run in which a LOAD beside it keeps nobody waiting: while no results are written, but for those at
-    first, in which its descriptor comes; or while the tables of the next one do not come."""
+    """Cycles of each run in which a LOAD beside it keeps nobody waiting: while neither results are written nor its own
+    descriptor comes, and while the tables of the next run do not come."""
     tables = [run.tables + TRANSFER_CYCLES for run in runs[1:]] + [0]
     return [run.cycles - max(run.writes + TRANSFER_CYCLES, beats) for run, beats in zip(runs, tables, strict=True)]
 

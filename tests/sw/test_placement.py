@@ -125,6 +125,7 @@ SIDE_BY_SIDE |= {"strips": 2, "strip_step": 8, "strip_bytes": 8}
         ({"width": 0}, "must be positive"),
         ({"base": -1}, "must be positive"),
         ({"channels": 1 << 30}, "does not fit its planes"),
+        ({"plane": 1 << 22, "strips": 8, "strip_step": 8, "strip_bytes": 16}, "does not fit its planes"),
         ({"strips": 0}, "strips do not fit"),
         ({"strips": 64, "strip_step": 3, "strip_bytes": 6}, "strips do not fit"),
         ({"strips": 2}, "strips do not fit"),

@@ -72,8 +72,6 @@ class LoaderHarness(Harness):
             Assert(dut.wants == (count != 0)),
             Assert(dut.busy == (dut.expects | dut.wants)),
             Assert(wrote == (dut.wants & dut.go)),
-            Assert(dut.urgent | i.ready | (blocks == 0)),
-            Assert(~dut.urgent | dut.wants),
             Assert(~taken | ((blocks != 0) & (left + BEAT_BYTES <= size))),
             Assert(~taken | (left == 0) | ((left == BEAT_BYTES) & (place == (address + BEAT_BYTES)[:X_BITS]))),
             Assert(i.ready | (blocks == 0) | (left != 0)),

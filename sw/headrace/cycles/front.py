@@ -92,8 +92,10 @@ class Blocks:
             self._taken = port.free + costs.LOAD_END + costs.NEXT_DESCRIPTOR
 
     def delay(self, cycles: float) -> None:
-        """What has not been requested is requested so much later."""
+        """What has not been requested comes so much later; a block that waits to be taken, too."""
         self.time += cycles
+        if self._taken:
+            self._taken += cycles
 
     def reach_mark(self, port: BlockPort) -> float:
         """`known`, with what has to be requested until then."""
