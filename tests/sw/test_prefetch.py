@@ -15,7 +15,7 @@ from headrace.banding import banded
 from headrace.bands import Segment
 from headrace.coding import Effort
 from headrace.compile import compile_network
-from headrace.config import Config
+from headrace.config import CONFIGS, Config
 from headrace.cycles import estimate
 from headrace.errors import CompileError
 from headrace.graph import Graph, build_graph
@@ -26,7 +26,7 @@ from headrace.network import Network
 from headrace.placement import Placement
 from headrace.prefetch import Descriptor, LayerRun, free_from, load_ahead, pays
 from headrace.transfers import TRANSFER_CYCLES, load_cycles
-from networks import random_input
+from networks import random_input, tiny_lenet
 from sw.test_bands import conv, networks, random_segments
 from sw.test_compile import run_on_model
 
@@ -190,3 +190,12 @@ def test_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = compile_network(network, config)
     assert not any(one["beside"] for one in alone.program)
     assert estimate(image).cycles < 0.97 * estimate(alone).cycles
+
+
+def test_pieces_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, config = tiny_lenet(np.random.default_rng(3)), CONFIGS["demo"]
+    image = compile_network(network, config)
+    assert any(one["beside"] for one in image.program)
+    monkeypatch.setattr(headrace.moves, "pays", lambda *_: False)
+    whole = compile_network(network, config)
+    assert estimate(image).cycles < estimate(whole).cycles

@@ -50,7 +50,7 @@ class _WriteBack:
 
     def __init__(self, taken: Sequence[Taken]) -> None:
         self.late = 0.0
-        self._taken = list(taken)[::-1]
+        self._taken = [one for one in taken if one.cycles][::-1]
 
     def write(self, start: int, cycles: int) -> int:
         """When results that take so many cycles from `start` on have been written."""
