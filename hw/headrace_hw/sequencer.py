@@ -112,9 +112,7 @@ class Sequencer(wiring.Component):
         parts = (front, back, signatures, counters, faults)
         for part in parts:
             self._share(m, part)
-        put_out = [
-            name for part in parts for name in part.signature.members if part.signature.members[name].flow == Out
-        ]
+        put_out = [name for part in parts for name, member in part.signature.members.items() if member.flow == Out]
         assert all(put_out.count(name) == 1 for name in self.signature.members if name in put_out)
         m.d.comb += [
             front.block.eq(self.beat[0]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -91,13 +93,25 @@ class Part:
         products = self.strips * int(np.sum(self.encoded.lane_taps)) * cut.words
         return max(ceil_div(beats, self.config.read_ports), ceil_div(products, self.config.lanes))
 
-    def run(self, band: Band, cut: Cut) -> LayerRun:
-        """What one cut of the band takes, estimated; its results are written as if strips began with rows. CompileError
-        for one that no descriptor can say."""
+    @cached_property
+    def descriptors(self) -> list[list[dict[str, int]]]:
+        """Fields of every band's LAYER descriptors but for their number, address and signature. CompileError for what
+        no descriptor can say."""
         try:
-            fields = layer_descriptor(self, band, cut)
+            return [[layer_descriptor(self, band, cut) for cut in band.cuts] for band in self.bands]
         except ValueError as error:
             raise CompileError(f"{self.name}: {error}") from None
+
+    @property
+    def runs(self) -> list[list[LayerRun]]:
+        """What the cuts of every band take, estimated."""
+        return [
+            [self._run(band, *one) for one in zip(band.cuts, descriptors, strict=True)]
+            for band, descriptors in zip(self.bands, self.descriptors, strict=True)
+        ]
+
+    def _run(self, band: Band, cut: Cut, fields: Mapping[str, int]) -> LayerRun:
+        """Of one cut, whose results are written as if strips began with rows."""
         rows = self.strips * len(band.lowered.matrix) // max(fields["gathered"], 1)
         each = write_cycles(fields, 0, self.config.pixels)
         # All lanes end with a row, about at once, and those leave one after the other.

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .compiled import Part, cut_tables, layer_descriptor
+from .compiled import Part, cut_tables
 from .config import Config
 from .errors import CompileError
 from .geometry import Shape
@@ -77,12 +77,12 @@ def _descriptors(part: Part, number: int, tables: int) -> tuple[list[list[dict[s
     result: list[list[dict[str, int]]] = []
     blocks: list[bytes] = []
     try:
-        for band in part.bands:
+        for band, descriptors in zip(part.bands, part.descriptors, strict=True):
             result.append([])
-            for cut in band.cuts:
+            for cut, fields in zip(band.cuts, descriptors, strict=True):
                 blocks.append(cut_tables(part, band, cut, streams))
                 place = {"layer": number, "address": tables, "signature": xor(blocks[-1], *read)}
-                descriptor = layer_descriptor(part, band, cut) | place
+                descriptor = fields | place
                 DESCRIPTOR.pack(descriptor)
                 result[-1].append(descriptor)
                 tables += len(blocks[-1])

@@ -31,10 +31,10 @@ def plan_moves(
 
     What a layer's first descriptor does not read of its input comes beside it, where that is the sooner.
     """
-    each = [iter(part.bands) for part in parts]
-    bands = [next(each[op.number]) for op in graph.ops]
-    slots = [0, *accumulate(len(band.cuts) for band in bands)]  # of each operation, its first LAYER descriptor
-    runs = [parts[op.number].run(band, cut) for op, band in zip(graph.ops, bands, strict=True) for cut in band.cuts]
+    each = [zip(part.bands, part.runs, strict=True) for part in parts]
+    bands, runs_of = zip(*(next(each[op.number]) for op in graph.ops), strict=True)
+    slots = [0, *accumulate(map(len, runs_of))]  # of each operation, its first LAYER descriptor
+    runs = [run for own in runs_of for run in own]
     left = spare(runs)
     before: list[Descriptors] = [[] for _ in range(len(graph.ops) + 1)]
     for one in graph.stores:

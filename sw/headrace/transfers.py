@@ -108,7 +108,7 @@ def load_cycles(load: Mapping[str, int], config: Config) -> float:
 
 def stores(transfer: Transfer, place: Placement, y: Placement, offset: int) -> Descriptors:
     """From `place` to the output, which lies as `y` from `offset` on: one STORE, or one for every plane."""
-    if place == replace(y, base=place.base):
+    if _as_packed(place, y):
         blocks = [(0, place.base, y.padded_size)]
     else:
         blocks = list(_blocks(_regions(transfer.row, place, y)))
@@ -188,14 +188,14 @@ def _regions(row: int, place: Placement, whole: Placement, strip: int = 0, by_ph
     """
     phased = place.split and not place.interleaved
     phases = list(product((0, 1) if phased else (0,), (0, 1) if phased and place.column_phase else (0,)))
-    planes = list(product(range(place.channels), phases))
+    planes, packed = list(product(range(place.channels), phases)), _as_packed(place, whole)
     if by_phase:
         planes.sort(key=lambda plane: plane[1])
     for channel, (down, across) in planes:
         address, x_address = (
             one.base + channel * one.plane + down * one.row_phase + across * one.column_phase for one in (whole, place)
         )
-        if _as_packed(place, whole):
+        if packed:
             held = place.strip_bytes or place.plane // len(phases)
             yield Region(address + strip * place.padded_size, x_address, held, -place.strip_halo)
             continue

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import cycle, repeat
 from typing import Any
 
 import pytest
@@ -81,15 +83,21 @@ def test_blocks_go_where_they_belong(config: Config, back_pressure: str) -> None
     simulate(dut, check, *(feed(port) for port in range(ports)), background=[write])
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-def test_bytes_per_cycle(config: Config) -> None:
-    """What a port brings and the memory takes: with two ports, words of 16 pixels and more take twice a beat."""
-    config = replace(config, x_words=2048 // config.pixels)
-    dut, beats = Loaders(config), 100
+BEATS = 100
+"""Of each of two blocks that `cycles_of_load` loads."""
+
+
+def cycles_of_load(config: Config, goes: Iterable[int]) -> int:
+    """Of two blocks, while every port offers a beat in every cycle, and `go` is what `goes` says."""
+    dut = Loaders(replace(config, x_words=2048 // config.pixels))
+
+    async def let_go(ctx: Any) -> None:
+        for go in goes:
+            ctx.set(dut.go, go)
+            await ctx.tick()
 
     async def check(ctx: Any) -> None:
-        settle(ctx, dut, (0, beats, 2, 8 * beats))
-        ctx.set(dut.go, 1)
+        settle(ctx, dut, (0, BEATS, 2, 8 * BEATS))
         ctx.set(dut.start, 1)
         for port in range(config.read_ports):
             ctx.set(dut.i[port].valid, 1)
@@ -98,8 +106,14 @@ def test_bytes_per_cycle(config: Config) -> None:
         while ctx.get(dut.busy):
             await ctx.tick()
 
+    return simulate(dut, check, background=[let_go])
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+def test_bytes_per_cycle(config: Config) -> None:
+    """What a port brings and the memory takes: with two ports, words of 16 pixels and more take twice a beat."""
     rate = min(8 * config.read_ports, config.pixels)
-    assert simulate(dut, check) <= 2 * beats * 8 // rate + 8
+    assert cycles_of_load(config, repeat(1)) <= 2 * BEATS * 8 // rate + 8
 
 
 def test_clear_forgets_what_has_not_come() -> None:
@@ -125,22 +139,4 @@ def test_clear_forgets_what_has_not_come() -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
 def test_every_other_cycle(config: Config) -> None:
     """Of words of 16 pixels and more, ports bring a beat a cycle all the same: two leave at a time."""
-    config = replace(config, x_words=2048 // config.pixels)
-    dut, beats = Loaders(config), 100
-
-    async def take_turns(ctx: Any) -> None:
-        while True:
-            ctx.set(dut.go, ~ctx.get(dut.go) & 1)
-            await ctx.tick()
-
-    async def check(ctx: Any) -> None:
-        settle(ctx, dut, (0, beats, 2, 8 * beats))
-        ctx.set(dut.start, 1)
-        for port in range(config.read_ports):
-            ctx.set(dut.i[port].valid, 1)
-        await ctx.tick()
-        ctx.set(dut.start, 0)
-        while ctx.get(dut.busy):
-            await ctx.tick()
-
-    assert simulate(dut, check, background=[take_turns]) <= 2 * (2 * beats * 8 // min(16, config.pixels)) + 8
+    assert cycles_of_load(config, cycle((1, 0))) <= 2 * (2 * BEATS * 8 // min(16, config.pixels)) + 8

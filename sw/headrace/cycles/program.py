@@ -150,15 +150,21 @@ class Timeline:
         first = Block(fields["beats"], After.DESCRIPTOR, max(1.0, count / own * beat_cycles))
         return [first, *[replace(first, after=After.BLOCK)] * (own - 1)]
 
+    def _blocks_of(self, loads: Sequence[Mapping[str, int]]) -> Iterator[tuple[int, int]]:
+        """Which of the blocks ahead each LOAD beside a layer has: that of its descriptor, and its last one."""
+        last = -1
+        for load in loads:
+            descriptor, last = last + 1, last + 1 + len(self._load_blocks(load))
+            yield descriptor, last
+
     def _loads_beside(
         self, loads: Sequence[Mapping[str, int]], ahead: Blocks, end: int, port: Port, late: float
     ) -> list[DescriptorCycles]:
         """LOADs beside a layer that ends at `end` and keeps them for `late` cycles: what each takes longer."""
-        result, blocks = list[DescriptorCycles](), 0
-        for load in loads:
-            begin = round(ahead.reach(blocks, port) + costs.DESCRIPTOR_CHECK) + 1
-            blocks += 1 + len(self._load_blocks(load))
-            done = round(ahead.reach(blocks - 1, port) + costs.LOAD_END + late)
+        result = list[DescriptorCycles]()
+        for descriptor, last in self._blocks_of(loads):
+            begin = round(ahead.reach(descriptor, port) + costs.DESCRIPTOR_CHECK) + 1
+            done = round(ahead.reach(last, port) + costs.LOAD_END + late)
             cycles = max(done - end - 1, 0)
             end = max(done, end)
             result.append(DescriptorCycles(begin, end, cycles, None, 0, 0))
@@ -177,12 +183,10 @@ class Timeline:
         self, loads: Sequence[Mapping[str, int]], ahead: Blocks, port: Port, lanes_begin: float
     ) -> Iterator[Taken]:
         """What LOADs beside a layer take of the write-back, since its lanes began."""
-        last = -1
-        for load in loads:
-            first, last = last + 2, last + 1 + len(self._load_blocks(load))
+        for load, (descriptor, last) in zip(loads, self._blocks_of(loads), strict=True):
             end = ahead.reach(last, port)
             cycles = load["beats"] * load["in_channels"] * costs.written_beat_cycles(self.config.pixels)
-            begin = min(ahead.began[first], end - cycles)
+            begin = min(ahead.began[descriptor + 1], end - cycles)
             yield Taken(begin - lanes_begin, end - lanes_begin, cycles)
 
     def _layer(
