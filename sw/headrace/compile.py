@@ -9,12 +9,13 @@ from math import gcd
 import numpy as np
 
 from .averages import lower_by_words
+from .band_costs import Costs
 from .batch import batched
 from .coding import Coding, Effort, Strips, choose_coding
 from .compiled import Band, Cut, Part
 from .config import Config
 from .errors import CompileError
-from .fit import fit
+from .fit import Fitted, fit
 from .graph import Graph, Op, build_graph
 from .image import Image
 from .isa import SLOTS, table_beats
@@ -23,9 +24,12 @@ from .layout import place
 from .link import link
 from .network import GlobalAveragePool, Network
 from .placement import Placement
+from .slices import sliced
 from .upright import is_signal, upright
 
 Progress = Callable[[int, int, str], None]
+SLICES = (1, 2, 4, 8)
+"""What part of the activation memory slices of channels may take: larger ones first, which decide what fits at all."""
 
 
 def compile_network(
@@ -90,7 +94,10 @@ def _compile(network: Network, config: Config, progress: Progress | None, effort
 
 def _encode(network: Network, config: Config, progress: Progress | None, effort: Effort, bands: bool = True) -> Image:
     layers = build_graph(network)
-    graph, places = fit(layers, config) if bands else (layers, place(layers, config))
+    if bands:
+        layers, (graph, places) = _fitted(network, config)
+    else:
+        graph, places = layers, place(layers, config)
     state = _Stored(graph, places)
     parts: list[Part] = []
     for index, layer in enumerate(layers.ops):
@@ -106,6 +113,37 @@ def _encode(network: Network, config: Config, progress: Progress | None, effort:
         for op in ops:
             state.write(op.target, part.encoded.order, output_range(op.layer, values))
     return link(network, config, layers, graph, state.placements(), parts)
+
+
+def _fitted(network: Network, config: Config) -> tuple[Graph, Fitted]:
+    """The graph of `network` and what fits of it. In slices of channels only where it cannot fit whole, and in smaller
+    ones while that takes fewer cycles by estimate. CompileError as `fit` for the largest."""
+    lacking: CompileError | None = None
+    best: tuple[float, Graph, Fitted] | None = None
+    tried = set[int]()
+    for part in SLICES:
+        own = sliced(network, config, config.x_bytes // part)
+        if len(own.layers) in tried:
+            continue
+        tried.add(len(own.layers))
+        layers = build_graph(own)
+        try:
+            fitted = fit(layers, config)
+        except CompileError as error:
+            if best:
+                break
+            lacking = lacking or error
+            continue
+        if lacking is None:
+            return layers, fitted
+        cycles = Costs(layers, config).placed(*fitted)
+        if best and best[0] <= cycles:
+            break
+        best = cycles, layers, fitted
+    if best is None:
+        assert lacking is not None
+        raise lacking
+    return best[1:]
 
 
 class _Stored:

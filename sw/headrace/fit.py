@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 from .allocate import needed
 from .band_costs import Costs
@@ -53,11 +53,13 @@ def _relieve(
     if number is None:
         raise CompileError(str(lacking))
     costs = Costs(graph, config)
-    starts = list(_around(graph, segments, number, costs))
+    starts = sorted(_around(graph, segments, number, costs), key=lambda one: not _joined(graph, one))
+    joined = sum(_joined(graph, one) for one in starts)
+    queue = chain(_by_cost(starts[:joined], costs), _by_cost(starts[joined:], costs))
     closest: NoRoomError | None = None
     best: tuple[float, list[Segment], Fitted] | None = None
     tries = MORE_TRIES
-    for segment in islice(_by_cost(starts, costs), TRIES):
+    for segment in islice(queue, TRIES):
         if tries == 0:
             break
         tries -= best is not None
@@ -122,6 +124,15 @@ def _around(graph: Graph, segments: list[Segment], number: int, costs: Costs) ->
             count = inside.count + 1 if inside and (a, b) == (first, end) else 2
             if count <= costs.most(a, b):
                 yield Segment(a, b, count)
+
+
+def _joined(graph: Graph, segment: Segment) -> bool:
+    """Whether what operations of the segment write together with others, they write with others of the segment."""
+    inside, outside = set[int](), set[int]()
+    for number, op in enumerate(graph.ops):
+        within = segment.first <= number < segment.end
+        (inside if within else outside).add(graph.tensors[op.target].root)
+    return not inside & outside
 
 
 def _by_cost(starts: list[Segment], costs: Costs) -> Iterator[Segment]:

@@ -258,7 +258,7 @@ def _group_placements(
     plane = max(
         max(phase_planes(tensors[root].shape[2]) * phase, held) if tensors[root].split else held for root in group.roots
     )
-    if any(tensor.first for tensor in tensors if tensor.root in group.roots):
+    if any(tensor.first * plane % BEAT_BYTES for tensor in tensors if tensor.root in group.roots):
         plane = ceil_div(plane, BEAT_BYTES) * BEAT_BYTES
     result = {}
     for root in group.roots:

@@ -8,7 +8,7 @@ raised until the network, compiled as decided, is within the budget; what room i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from headrace.floats import Conv, FloatGraph, Linear
 from headrace.image import Image
 from headrace.quantisation import Options, quantise
 from headrace.quantisation.compress import prune
+from headrace.slices import layer_name
 
 LEVELS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01)
 """Densities tried for each layer."""
@@ -182,10 +183,19 @@ def _outputs(graph: FloatGraph, x: NDArray[np.float32]) -> Array:
 
 def _bytes(image: Image) -> tuple[int, dict[str, int]]:
     """Of all, and of each layer."""
-    return len(image.blob), {info.name: info.stream_bytes + info.table_bytes for info in image.layers}
+    return len(image.blob), _by_layer((info.name, info.stream_bytes + info.table_bytes) for info in image.layers)
 
 
 def _cycles(image: Image) -> tuple[int, dict[str, int]]:
     """Of all, and of each layer."""
     found = estimate(image)
-    return found.cycles, {layer.name: layer.cycles for layer in found.layers}
+    return found.cycles, _by_layer((layer.name, layer.cycles) for layer in found.layers)
+
+
+def _by_layer(values: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Sums over the slices of each layer."""
+    result: dict[str, int] = {}
+    for name, value in values:
+        whole = layer_name(name)
+        result[whole] = result.get(whole, 0) + value
+    return result
