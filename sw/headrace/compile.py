@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from math import gcd
 
 import numpy as np
@@ -28,6 +29,8 @@ from .slices import sliced
 from .upright import is_signal, upright
 
 Progress = Callable[[int, int, str], None]
+Room = Callable[[Network, Config], tuple[Graph, Fitted]]
+"""Makes room for a network: its graph, and what runs in place of that."""
 SLICES = (1, 2, 4, 8)
 """What part of the activation memory slices of channels may take: larger ones first, which decide what fits at all."""
 
@@ -51,7 +54,7 @@ def compile_network(
         return _compile(network, config, progress, effort)
     twin = batched(network, batch)
     try:
-        image = _encode(twin, config, progress, effort, bands=False)
+        image = _encode(twin, config, progress, effort, _at_once)
     except CompileError as error:
         most = largest_batch(network, config, batch)
         reason = f"; of a batch of {batch} inputs, {most} fit" if most < batch else ""
@@ -77,27 +80,23 @@ def largest_batch(network: Network, config: Config, limit: int) -> int:
 
 
 def _compile(network: Network, config: Config, progress: Progress | None, effort: Effort) -> Image:
-    """Signals that do not fit in rows are tried upright."""
-    try:
-        return _encode(network, config, progress, effort)
-    except CompileError:
-        if not is_signal(network):
-            raise
+    """Signals that do not fit in rows are tried upright, and both in slices only then."""
+    if not is_signal(network):
+        return _encode(network, config, progress, effort, _in_slices)
+    lacking: CompileError | None = None
+    for room, turned in product((_in_bands, _in_slices), (network, upright(network))):
         try:
-            image = _encode(upright(network), config, progress, effort)
-        except CompileError:
-            image = None
-        if image is None:
-            raise
-    return replace(image, input_shape=network.input_shape, output_shape=network.output_shape)
+            image = _encode(turned, config, progress, effort, room)
+        except CompileError as error:
+            lacking = lacking or error
+            continue
+        return replace(image, input_shape=network.input_shape, output_shape=network.output_shape)
+    assert lacking is not None
+    raise lacking
 
 
-def _encode(network: Network, config: Config, progress: Progress | None, effort: Effort, bands: bool = True) -> Image:
-    layers = build_graph(network)
-    if bands:
-        layers, (graph, places) = _fitted(network, config)
-    else:
-        graph, places = layers, place(layers, config)
+def _encode(network: Network, config: Config, progress: Progress | None, effort: Effort, room: Room) -> Image:
+    layers, (graph, places) = room(network, config)
     state = _Stored(graph, places)
     parts: list[Part] = []
     for index, layer in enumerate(layers.ops):
@@ -115,9 +114,21 @@ def _encode(network: Network, config: Config, progress: Progress | None, effort:
     return link(network, config, layers, graph, state.placements(), parts)
 
 
-def _fitted(network: Network, config: Config) -> tuple[Graph, Fitted]:
-    """The graph of `network` and what fits of it. In slices of channels only where it cannot fit whole, and in smaller
-    ones while that takes fewer cycles by estimate. CompileError as `fit` for the largest."""
+def _at_once(network: Network, config: Config) -> tuple[Graph, Fitted]:
+    """The graph of `network`, which is what runs, with its tensors in place."""
+    layers = build_graph(network)
+    return layers, (layers, place(layers, config))
+
+
+def _in_bands(network: Network, config: Config) -> tuple[Graph, Fitted]:
+    """The graph of `network`, and what fits of it: all at once, or in bands of rows."""
+    layers = build_graph(network)
+    return layers, fit(layers, config)
+
+
+def _in_slices(network: Network, config: Config) -> tuple[Graph, Fitted]:
+    """The same, in slices of channels only where they cannot fit whole, and in smaller ones while that takes fewer
+    cycles by estimate. CompileError as `fit` for the largest."""
     lacking: CompileError | None = None
     best: tuple[float, Graph, Fitted] | None = None
     tried = set[int]()
@@ -126,9 +137,8 @@ def _fitted(network: Network, config: Config) -> tuple[Graph, Fitted]:
         if len(own.layers) in tried:
             continue
         tried.add(len(own.layers))
-        layers = build_graph(own)
         try:
-            fitted = fit(layers, config)
+            layers, fitted = _in_bands(own, config)
         except CompileError as error:
             if best:
                 break

@@ -24,7 +24,7 @@ def sliced(network: Network, config: Config, most: int) -> Network:
     `most` bytes at once; `network` itself where there is none.
 
     Slices have even shares of the channels, a multiple of the lanes if they have more; "name[a:b]" computes channels a
-    to b - 1 of "name".
+    to b - 1 of "name". Layers stay whole where such a name is taken.
     """
     shapes = network.shapes()
     names = [INPUT, *(layer.name for layer in network.layers)]
@@ -34,7 +34,8 @@ def sliced(network: Network, config: Config, most: int) -> Network:
         if (before := _makes(network, index)) is not None:
             channels, *_ = shape = shapes[before + 1]
             fit = most * channels // _held(network.layers[index], shape)
-            if 0 < fit < channels:
+            own = f"{names[before + 1]}[", f"{names[index + 1]}["
+            if 0 < fit < channels and not any(name.startswith(own) for name in names):
                 even = ceil_div(channels, ceil_div(channels, fit))
                 whole = [n for n in (ceil_div(even, config.lanes), even // config.lanes) if 0 < n * config.lanes <= fit]
                 cuts[index] = whole[0] * config.lanes if whole else even

@@ -193,9 +193,9 @@ def _cycles(image: Image) -> tuple[int, dict[str, int]]:
 
 
 def _by_layer(values: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Sums over the slices of each layer."""
+    """Of each layer and slice of a layer; of a layer in slices, the sum."""
     result: dict[str, int] = {}
     for name, value in values:
-        whole = layer_name(name)
-        result[whole] = result.get(whole, 0) + value
+        for one in {name, layer_name(name)}:
+            result[one] = result.get(one, 0) + value
     return result
