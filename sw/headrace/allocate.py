@@ -8,6 +8,7 @@ from .config import Config
 from .graph import Graph
 from .isa import BEAT_BYTES
 from .layers import ceil_div
+from .slices import layer_name
 
 
 class Full(Exception):  # noqa: N818 - more strips may help; else it becomes a CompileError
@@ -81,5 +82,7 @@ def _crowd(
 def needed(graph: Graph, sizes: Mapping[int, int]) -> str:
     """A sum of bytes, with the names of the roots that need them."""
     names = dict.fromkeys((graph.tensors[load.tensor].root for load in graph.loads), "input")
-    names |= {graph.tensors[op.target].root: op.layer.name for op in graph.ops}
+    for op in graph.ops:
+        root = graph.tensors[op.target].root
+        names[root] = op.layer.name if root == op.target else layer_name(op.layer.name)
     return f"{' + '.join(f'{size} ({names[root]})' for root, size in sizes.items())} = {sum(sizes.values())}"

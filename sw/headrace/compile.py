@@ -19,7 +19,7 @@ from .errors import CompileError
 from .fit import Fitted, fit
 from .graph import Graph, Op, build_graph
 from .image import Image
-from .isa import SLOTS, table_beats
+from .isa import DESCRIPTOR, SLOTS, table_beats
 from .layers import Lowered, Range, ceil_div, check_layer, check_sums, gather_counts, lower, output_range, strips
 from .layout import place
 from .link import link
@@ -128,7 +128,7 @@ def _in_bands(network: Network, config: Config) -> tuple[Graph, Fitted]:
 
 def _in_slices(network: Network, config: Config) -> tuple[Graph, Fitted]:
     """The same, in slices of channels only where they cannot fit whole, and in smaller ones while that takes fewer
-    cycles by estimate. CompileError as `fit` for the largest."""
+    cycles by estimate. CompileError as `fit` for the network in none, or the largest that it needs."""
     lacking: CompileError | None = None
     best: tuple[float, Graph, Fitted] | None = None
     tried = set[int]()
@@ -139,10 +139,13 @@ def _in_slices(network: Network, config: Config) -> tuple[Graph, Fitted]:
         tried.add(len(own.layers))
         try:
             layers, fitted = _in_bands(own, config)
+            if len(layers.ops) > DESCRIPTOR.most("layer") + 1 and own is not network:
+                raise CompileError(f"{network.name}: {len(layers.ops)} layers are more than a program can have")
         except CompileError as error:
             if best:
                 break
-            lacking = lacking or error
+            text = str(error) if own is network else f"{error}, in slices of channels"
+            lacking = lacking or CompileError(text)
             continue
         if lacking is None:
             return layers, fitted

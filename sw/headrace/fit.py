@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice, pairwise
 
@@ -53,9 +53,9 @@ def _relieve(
     if number is None:
         raise CompileError(str(lacking))
     costs = Costs(graph, config)
-    starts = sorted(_around(graph, segments, number, costs), key=lambda one: not _joined(graph, one))
-    joined = sum(_joined(graph, one) for one in starts)
-    queue = chain(_by_cost(starts[:joined], costs), _by_cost(starts[joined:], costs))
+    starts = list(_around(graph, segments, number, costs))
+    joined = {one for one in starts if _joined(graph, one)}
+    queue = chain(_by_cost(joined, costs), _by_cost(set(starts) - joined, costs))
     closest: NoRoomError | None = None
     best: tuple[float, list[Segment], Fitted] | None = None
     tries = MORE_TRIES
@@ -135,7 +135,7 @@ def _joined(graph: Graph, segment: Segment) -> bool:
     return not inside & outside
 
 
-def _by_cost(starts: list[Segment], costs: Costs) -> Iterator[Segment]:
+def _by_cost(starts: Iterable[Segment], costs: Costs) -> Iterator[Segment]:
     """The segments, with these bands and with more, that could fit: first those of fewest cycles."""
     room = costs.config.x_bytes
     heap = [

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from math import prod
+from math import lcm, prod
 
 from .config import Config
 from .geometry import extent
+from .isa import BEAT_BYTES
 from .layers import ceil_div
 from .network import INPUT, AveragePool2d, Concat, Conv2d, GlobalAveragePool, Layer, MaxPool2d, Network, Shape
 
@@ -20,38 +21,34 @@ _SLICE = re.compile(r"(.+)\[\d+:\d+\]")
 
 
 def sliced(network: Network, config: Config, most: int) -> Network:
-    """The same function of the same input, with no tensor between two such layers of which a lane must hold more than
-    `most` bytes at once; `network` itself where there is none.
+    """The same function of the same input, with such layers in slices, where a lane must hold more than `most` bytes of
+    what lies between them at once, and can hold a channel of it; `network` itself where there are none.
 
-    Slices have even shares of the channels, a multiple of the lanes if they have more; "name[a:b]" computes channels a
-    to b - 1 of "name". Layers stay whole where such a name is taken.
+    "name[a:b]" computes channels a to b - 1 of "name"; layers stay whole where such a name may be taken.
     """
     shapes = network.shapes()
     names = [INPUT, *(layer.name for layer in network.layers)]
-    cuts: dict[int, int] = {}
-    """Layer that reads channel by channel: of what it reads, channels in a slice."""
-    for index in range(len(network.layers)):
-        if (before := _makes(network, index)) is not None:
-            channels, *_ = shape = shapes[before + 1]
-            fit = most * channels // _held(network.layers[index], shape)
-            own = f"{names[before + 1]}[", f"{names[index + 1]}["
-            if 0 < fit < channels and not any(name.startswith(own) for name in names):
-                even = ceil_div(channels, ceil_div(channels, fit))
-                whole = [n for n in (ceil_div(even, config.lanes), even // config.lanes) if 0 < n * config.lanes <= fit]
-                cuts[index] = whole[0] * config.lanes if whole else even
-    made = {network.sources(index)[0] - 1 for index in cuts}
+    sizes: dict[int, int] = {}
+    """Of layers that read channel by channel: channels in a slice."""
+    for index, layer in enumerate(network.layers):
+        if (maker := _maker(network, index)) is not None:
+            channels, *_ = shape = shapes[maker + 1]
+            fit = most * channels // _held(layer, shape)
+            taken = any(name.startswith((f"{names[maker + 1]}[", f"{layer.name}[")) for name in names)
+            if 0 < fit < channels and not taken:
+                sizes[index] = _size(channels, fit, config.lanes)
+    makers = {network.sources(index)[0] - 1 for index in sizes}
     layers: list[Layer] = []
     for index, layer in enumerate(network.layers):
-        inputs = tuple(names[source] for source in network.sources(index))
-        if index in cuts:
+        if index in sizes:
             first = network.sources(index)[0] - 1
-            maker = network.layers[first]
-            assert isinstance(maker, Conv2d)
-            layers += _in_slices(maker, names[network.sources(first)[0]], layer, shapes[first + 1][0], cuts[index])
-        elif index not in made:
-            layers.append(replace(layer, inputs=inputs))
+            made = network.layers[first]
+            assert isinstance(made, Conv2d)
+            layers += _cut(made, names[network.sources(first)[0]], layer, sizes[index])
+        elif index not in makers:
+            layers.append(replace(layer, inputs=tuple(names[source] for source in network.sources(index))))
     scales = network.input_scale, network.output_scale
-    return Network(network.name, network.input_shape, *scales, tuple(layers)) if cuts else network
+    return Network(network.name, network.input_shape, *scales, tuple(layers)) if sizes else network
 
 
 def layer_name(name: str) -> str:
@@ -60,7 +57,7 @@ def layer_name(name: str) -> str:
     return found[1] if found else name
 
 
-def _makes(network: Network, index: int) -> int | None:
+def _maker(network: Network, index: int) -> int | None:
     """The convolution whose output layer `index` alone reads, channel by channel; None where it is not so."""
     layer, sources = network.layers[index], network.sources(index)
     if isinstance(layer, Conv2d):
@@ -74,6 +71,17 @@ def _makes(network: Network, index: int) -> int | None:
     return sources[0] - 1 if whole else None
 
 
+def _size(channels: int, fit: int, lanes: int) -> int:
+    """Channels in each slice, the last one perhaps fewer: about even shares of at most `fit`.
+
+    Multiples of the lanes keep all of them busy, multiples of a beat's bytes let planes of one byte lie side by side.
+    """
+    even = ceil_div(channels, ceil_div(channels, fit))
+    units = lcm(lanes, BEAT_BYTES), BEAT_BYTES
+    sizes = (count * unit for unit in units for count in (ceil_div(even, unit), even // unit))
+    return next((size for size in sizes if 0 < size <= fit), even)
+
+
 def _held(layer: Layer, shape: Shape) -> int:
     """Bytes that a lane holds of a layer's input at least: of each channel the rows of one window."""
     if isinstance(layer, GlobalAveragePool):
@@ -84,9 +92,9 @@ def _held(layer: Layer, shape: Shape) -> int:
     return shape[0] * min(rows + (rows % 2 if layer.stride == 2 else 0), shape[1]) * shape[2]
 
 
-def _in_slices(maker: Conv2d, source: str, reader: Layer, channels: int, size: int) -> list[Layer]:
+def _cut(maker: Conv2d, source: str, reader: Layer, size: int) -> list[Layer]:
     """Both layers slice by slice, and what joins the results."""
-    result: list[Layer] = []
+    channels, result = len(maker.weights), list[Layer]()
     results = []
     for first in range(0, channels, size):
         end = min(first + size, channels)

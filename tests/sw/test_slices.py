@@ -72,16 +72,16 @@ class TestSliced:
     def test_names_say_which_channels(self) -> None:
         own = sliced(pair(np.random.default_rng(0), "global", 40), SMALL, 25 * 20)
         assert [layer.name for layer in own.layers] == [
-            *("make[0:20]", "read[0:20]", "make[20:40]", "read[20:40]"),
+            *("make[0:16]", "read[0:16]", "make[16:32]", "read[16:32]", "make[32:40]", "read[32:40]"),
             *("read", "last"),
         ]
-        assert isinstance(own.layers[4], Concat)
+        assert isinstance(own.layers[6], Concat)
         assert layer_name("make[20:40]") == layer_name("make") == "make"
         assert layer_name("a[1]") == "a[1]"
 
-    def test_slices_are_whole_rows_of_lanes_where_they_can_be(self) -> None:
+    def test_slices_are_whole_rows_of_lanes_and_beats_where_they_can_be(self) -> None:
         own = sliced(pair(np.random.default_rng(0), "global", 50), TIGHT, 25 * 20)
-        assert [len(layer.weights) for layer in own.layers if "make[" in layer.name] == [20, 20, 10]
+        assert [len(layer.weights) for layer in own.layers if "make[" in layer.name] == [16, 16, 16, 2]
 
     @pytest.mark.parametrize("reads", ["others too", "a residual", "groups", "mixes channels", "the input"])
     def test_left_whole(self, reads: str) -> None:
@@ -161,9 +161,26 @@ class TestCompiled:
         network = Network("sum", (4, 8, 8), 1.0, 1.0, layers)
         image = compile_network(network, TIGHT)
         total, each = budget._bytes(image)
-        own = [info.stream_bytes + info.table_bytes for info in image.layers]
-        assert each["make"] + each["read"] == sum(own) < total
-        assert {"make", "read"} < set(each) == set(budget._cycles(image)[1])
+        assert budget._of_layer(each, "make") + budget._of_layer(each, "read") == sum(each.values()) < total
+        cycles = budget._cycles(image)[1]
+        assert budget._of_layer(cycles, "make") > cycles[image.layers[0].name] > 0
+
+    def test_planes_of_one_byte_lie_side_by_side(self) -> None:
+        config = Config("narrow", lanes=4, pixels=4, x_words=512, acc_words=256, channels=1024)
+        rng = np.random.default_rng(9)
+        layers = conv2d(rng, "make", (480, 1, 1, 1)), GlobalAveragePool("mean", 900, 15)
+        network = Network("joined", (1, 13, 13), 1.0, 1.0, layers)
+        x = random_input(rng, network, 2)
+        image = compile_network(network, config, effort=Effort.FAST)
+        with ModelDevice(config) as device, Session(device, Artifact(image)) as session:
+            assert np.array_equal(session.run(x).outputs, network.run(x))
+
+    def test_more_slices_than_a_program_has_layers(self) -> None:
+        rng = np.random.default_rng(10)
+        config = Config("one", lanes=1, pixels=4, x_words=128, acc_words=128, channels=1024)
+        layers = conv2d(rng, "make", (300, 1, 1, 1)), GlobalAveragePool("mean", 900, 15)
+        with pytest.raises(CompileError, match=r"in slices of channels$"):
+            compile_network(Network("many", (1, 8, 8), 1.0, 1.0, layers), config)
 
 
 def mobilenet_v2(side: int) -> Network:

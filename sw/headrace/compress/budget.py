@@ -8,7 +8,7 @@ raised until the network, compiled as decided, is within the budget; what room i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,8 +121,8 @@ def densities_within(
     for number, level in enumerate(LEVELS):
         image, outputs = compiled(level)
         for row, (_, count) in enumerate(limits):
-            by_layer = count(image)[1]
-            costs[row, :, number] = [by_layer[outputs[name]] for name in names]
+            values = count(image)[1]
+            costs[row, :, number] = [_of_layer(values, outputs[name]) for name in names]
         show(len(names) * len(LEVELS) + number + 1)
     allowed = np.array([limit for limit, _ in limits], np.float64)
     trade = Trade(names, losses, costs / allowed[:, None, None])
@@ -182,20 +182,18 @@ def _outputs(graph: FloatGraph, x: NDArray[np.float32]) -> Array:
 
 
 def _bytes(image: Image) -> tuple[int, dict[str, int]]:
-    """Of all, and of each layer."""
-    return len(image.blob), _by_layer((info.name, info.stream_bytes + info.table_bytes) for info in image.layers)
+    """Of all, and of each layer or slice of one."""
+    return len(image.blob), {info.name: info.stream_bytes + info.table_bytes for info in image.layers}
 
 
 def _cycles(image: Image) -> tuple[int, dict[str, int]]:
-    """Of all, and of each layer."""
+    """Of all, and of each layer or slice of one."""
     found = estimate(image)
-    return found.cycles, _by_layer((layer.name, layer.cycles) for layer in found.layers)
+    return found.cycles, {layer.name: layer.cycles for layer in found.layers}
 
 
-def _by_layer(values: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Of each layer and slice of a layer; of a layer in slices, the sum."""
-    result: dict[str, int] = {}
-    for name, value in values:
-        for one in {name, layer_name(name)}:
-            result[one] = result.get(one, 0) + value
-    return result
+def _of_layer(values: Mapping[str, int], name: str) -> int:
+    """What a layer has, or all of its slices."""
+    if name in values:
+        return values[name]
+    return sum(value for one, value in values.items() if layer_name(one) == name)
