@@ -32,7 +32,7 @@ Progress = Callable[[int, int, str], None]
 Room = Callable[[Network, Config], tuple[Graph, Fitted]]
 """Makes room for a network: its graph, and what runs in place of that."""
 SLICES = (1, 2, 4, 8)
-"""What part of the activation memory slices of channels may take: larger ones first, which decide what fits at all."""
+"""What part of the activation memory slices of channels may take: the largest first, which may fit without any."""
 
 
 def compile_network(
@@ -127,8 +127,8 @@ def _in_bands(network: Network, config: Config) -> tuple[Graph, Fitted]:
 
 
 def _in_slices(network: Network, config: Config) -> tuple[Graph, Fitted]:
-    """The same, in slices of channels only where they cannot fit whole, and in smaller ones while that takes fewer
-    cycles by estimate. CompileError as `fit` for the network in none, or the largest that it needs."""
+    """The same, in slices of channels where it cannot fit whole: of a few sizes, the one of fewest estimated cycles.
+    CompileError as `fit` for the network in none, or the largest that it needs."""
     lacking: CompileError | None = None
     best: tuple[float, Graph, Fitted] | None = None
     tried = set[int]()
@@ -142,17 +142,14 @@ def _in_slices(network: Network, config: Config) -> tuple[Graph, Fitted]:
             if len(layers.ops) > DESCRIPTOR.most("layer") + 1 and own is not network:
                 raise CompileError(f"{network.name}: {len(layers.ops)} layers are more than a program can have")
         except CompileError as error:
-            if best:
-                break
             text = str(error) if own is network else f"{error}, in slices of channels"
             lacking = lacking or CompileError(text)
             continue
         if lacking is None:
             return layers, fitted
         cycles = Costs(layers, config).placed(*fitted)
-        if best and best[0] <= cycles:
-            break
-        best = cycles, layers, fitted
+        if best is None or cycles < best[0]:
+            best = cycles, layers, fitted
     if best is None:
         assert lacking is not None
         raise lacking
