@@ -47,7 +47,7 @@ class Costs:
         for op in self.graph.ops:
             if not op.whole:
                 root = self.graph.tensors[op.sources[0]].root
-                result[root] = max(result[root], row_reach(op))
+                result[root] = max(result[root], row_reach(op.layer))
         return result
 
     @cached_property

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .geometry import Pair, extent
 from .graph import Graph, Op
 from .layers import Windowed, ceil_div
-from .network import Conv2d, MaxPool2d
+from .network import Conv2d, Layer, MaxPool2d
 
 Rows = dict[int, Pair]
 """Of tensors by their roots: first row, row after the last."""
@@ -124,14 +124,13 @@ def read_rows(graph: Graph, op: Op, band: Pair) -> list[Pair]:
     """Rows of each source that the output's rows `band` are computed from, at least one."""
     height, stride = graph.tensors[op.sources[0]].shape[1], op.layer.stride
     assert stride is not None
-    low, high = band[0] * stride - op.top, (band[1] - 1) * stride - op.top + row_reach(op)
+    low, high = band[0] * stride - op.top, (band[1] - 1) * stride - op.top + row_reach(op.layer)
     low = min(max(low, 0), height - 1)
     return [(low, max(min(high, height), low + 1)), band][: len(op.sources)]
 
 
-def row_reach(op: Op) -> int:
-    """Rows from the first to the last that one row of a windowed operation's output is computed from."""
-    layer = op.layer
+def row_reach(layer: Layer) -> int:
+    """Rows from the first to the last that one row of a windowed layer's output is computed from."""
     assert isinstance(layer, Windowed)
     kernel = layer.kernel if isinstance(layer, MaxPool2d) else layer.kernel[0]
     return extent(kernel, layer.dilation[0] if isinstance(layer, Conv2d) else 1)

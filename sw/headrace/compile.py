@@ -137,10 +137,11 @@ def _in_slices(network: Network, config: Config) -> tuple[Graph, Fitted]:
         if len(own.layers) in tried:
             continue
         tried.add(len(own.layers))
+        layers = build_graph(own)
         try:
-            layers, fitted = _in_bands(own, config)
             if len(layers.ops) > DESCRIPTOR.most("layer") + 1 and own is not network:
                 raise CompileError(f"{network.name}: {len(layers.ops)} layers are more than a program can have")
+            fitted = fit(layers, config)
         except CompileError as error:
             text = str(error) if own is network else f"{error}, in slices of channels"
             lacking = lacking or CompileError(text)

@@ -11,8 +11,8 @@ import re
 from dataclasses import replace
 from math import lcm, prod
 
+from .bands import row_reach
 from .config import Config
-from .geometry import extent
 from .isa import BEAT_BYTES
 from .layers import ceil_div
 from .network import INPUT, AveragePool2d, Concat, Conv2d, GlobalAveragePool, Layer, MaxPool2d, Network, Shape
@@ -86,9 +86,7 @@ def _held(layer: Layer, shape: Shape) -> int:
     """Bytes that a lane holds of a layer's input at least: of each channel the rows of one window."""
     if isinstance(layer, GlobalAveragePool):
         return prod(shape)
-    assert isinstance(layer, Conv2d | MaxPool2d | AveragePool2d)
-    kernel = layer.kernel if isinstance(layer, MaxPool2d) else layer.kernel[0]
-    rows = extent(kernel, layer.dilation[0] if isinstance(layer, Conv2d) else 1)
+    rows = row_reach(layer)
     return shape[0] * min(rows + (rows % 2 if layer.stride == 2 else 0), shape[1]) * shape[2]
 
 
